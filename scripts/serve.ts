@@ -1,0 +1,117 @@
+import { createServer } from "node:net";
+import { buildBundle } from "./serve/bundle.ts";
+import { lockDataFolder, onParentGone, Watchdog } from "./serve/guard.ts";
+import { startMiniflare } from "./serve/miniflare.ts";
+import { readOptions, type ServeOptions, UsageError } from "./serve/options.ts";
+import { waitUntilReady } from "./serve/ready.ts";
+import { startWorkerd } from "./serve/workerd.ts";
+
+// Open answers are cut after this time.
+const DRAIN_MS = 4000;
+const EXIT_USAGE = 2;
+
+try {
+  await serve(readOptions(process.argv.slice(2), process.env));
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  process.stderr.write(`goproxy-edge: ${error.message}\n`);
+  process.exit(EXIT_USAGE);
+}
+
+async function serve(wanted: ServeOptions): Promise<void> {
+  lockDataFolder(wanted.data);
+  const [port, bundle] = await Promise.all([claimPort(wanted), buildBundle()]);
+  const options = { ...wanted, port };
+  const server =
+    options.storage === "disk"
+      ? runWorkerd(bundle, options)
+      : await startMiniflare(bundle, options);
+  const stop = once(() => void end(server));
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  process.on("SIGHUP", stop);
+  onParentGone(stop);
+  await waitUntilReady(options);
+  printReady(options);
+}
+
+/** A running server, whichever bindings it has. */
+export interface Server {
+  /** Let open answers end, then the server; the promise settles when it is gone. */
+  drain(): Promise<void>;
+  /** End the server now. */
+  kill(): void;
+}
+
+async function end(server: Server): Promise<void> {
+  const timer = setTimeout(() => server.kill(), DRAIN_MS);
+  await server.drain();
+  clearTimeout(timer);
+  process.exit(0);
+}
+
+function runWorkerd(bundle: string, options: ServeOptions): Server {
+  const child = startWorkerd(bundle, options);
+  const watchdog = new Watchdog();
+  if (child.pid !== undefined) watchdog.watch([child.pid]);
+  let isStopping = false;
+  let lastWords = "";
+  child.stderr?.on("data", (chunk: Buffer) => {
+    lastWords = (lastWords + chunk.toString()).slice(-2000);
+    process.stderr.write(chunk);
+  });
+  const ended = new Promise<void>((resolve) => {
+    child.once("exit", (code, signal) => {
+      watchdog.release();
+      resolve();
+      if (isStopping) return;
+      const isBusy = /address already in use/i.test(lastWords);
+      const reason = isBusy ? `port ${options.port} is busy` : `ended (${signal ?? code})`;
+      process.stderr.write(`goproxy-edge: the runtime ${reason}\n`);
+      process.exit(isBusy ? EXIT_USAGE : 1);
+    });
+  });
+  return {
+    async drain() {
+      isStopping = true;
+      child.kill("SIGTERM");
+      await ended;
+    },
+    kill: () => child.kill("SIGKILL"),
+  };
+}
+
+/** Check that the port is free, or find one that is. */
+async function claimPort({ host, port }: ServeOptions): Promise<number> {
+  const probe = createServer();
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  probe.once("error", (error: NodeJS.ErrnoException) => {
+    const reason = error.code === "EADDRINUSE" ? "is busy" : `cannot be used (${error.code})`;
+    reject(new UsageError(`port ${port} on ${host} ${reason}`, { cause: error }));
+  });
+  probe.listen({ host, port, exclusive: true }, () => {
+    const address = probe.address();
+    const claimed = typeof address === "object" && address !== null ? address.port : port;
+    probe.close(() => resolve(claimed));
+  });
+  return await promise;
+}
+
+function printReady(options: ServeOptions): void {
+  const scheme = options.tls === undefined ? "http" : "https";
+  const host = options.host.includes(":") ? `[${options.host}]` : options.host;
+  const url = `${scheme}://${host}:${options.port}`;
+  process.stdout.write(
+    `goproxy-edge ready on ${url}\n\n  go env -w GOPROXY=${url}\n\n` +
+      `or for one command:\n\n  GOPROXY=${url} go build ./...\n\n`,
+  );
+}
+
+function once(action: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    action();
+  };
+}

@@ -1,0 +1,113 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { createServer } from "node:tls";
+import { Log, LogLevel, Miniflare, type MiniflareOptions } from "miniflare";
+import type { Server } from "../serve.ts";
+import { Watchdog } from "./guard.ts";
+import type { ServeOptions } from "./options.ts";
+import { COMPATIBILITY_DATE, DURABLE_OBJECTS } from "./workerd.ts";
+
+const WATCH_CHILDREN_MS = 250;
+
+/**
+ * Start the Worker with the bindings that it has in the cloud, in simulators.
+ *
+ * Clients reach the Worker's own socket: the simulator's entry port hands out objects without
+ * asking for rights, so it gets a random port on loopback that nobody is told.
+ */
+export async function startMiniflare(bundle: string, options: ServeOptions): Promise<Server> {
+  const { host, port } = options;
+  const inner = options.tls === undefined ? { host, port } : { host: "127.0.0.1", port: 0 };
+  const miniflare = new Miniflare({
+    workers: [
+      {
+        config: {
+          name: "goproxy-edge",
+          compatibilityDate: COMPATIBILITY_DATE,
+          manifest: {
+            mainModule: "worker.js",
+            modules: { "worker.js": { type: "esm", contents: readFileSync(bundle, "utf8") } },
+          },
+          env: toBindings(options),
+          exports: Object.fromEntries(
+            DURABLE_OBJECTS.map(({ className }) => [
+              className,
+              { type: "durable-object", storage: "sqlite" } as const,
+            ]),
+          ),
+        },
+        dev: { unsafeDirectSockets: [inner] },
+      },
+    ],
+    host: "127.0.0.1",
+    port: 0,
+    cf: false,
+    logRequests: false,
+    enableDevRegistry: false,
+    resourcePersistencePath: join(options.data, "r2"),
+    log: new Log(LogLevel.WARN),
+  });
+  await miniflare.ready;
+  const url = await miniflare.unsafeGetDirectURL();
+  const watchdog = new Watchdog();
+  const timer = setInterval(() => watchdog.watch(readChildren()), WATCH_CHILDREN_MS);
+  watchdog.watch(readChildren());
+  const front = options.tls === undefined ? undefined : startTls(options, Number(url.port));
+  return {
+    async drain() {
+      clearInterval(timer);
+      front?.close();
+      await miniflare.dispose();
+      watchdog.release();
+    },
+    kill: () => process.exit(0),
+  };
+}
+
+type BindingMap = NonNullable<MiniflareOptions["workers"][number]["config"]["env"]>;
+
+function toBindings(options: ServeOptions): BindingMap {
+  const bindings: BindingMap = {
+    FILES: { type: "r2", name: "files" },
+    INDEX: { type: "kv", id: "index" },
+    CONFIG: { type: "text", value: options.document },
+  };
+  for (const { binding, className } of DURABLE_OBJECTS) {
+    bindings[binding] = { type: "durable-object", exportName: className, worker: "goproxy-edge" };
+  }
+  for (const [name, value] of Object.entries(options.secrets)) {
+    bindings[name] = { type: "text", value };
+  }
+  return bindings;
+}
+
+/** The simulator's sockets speak no TLS: end it here. */
+function startTls(options: ServeOptions, port: number): ReturnType<typeof createServer> {
+  const { certFile = "", keyFile = "" } = options.tls ?? {};
+  const server = createServer(
+    { cert: readFileSync(certFile), key: readFileSync(keyFile), minVersion: "TLSv1.2" },
+    (client) => {
+      const upstream = connect(port, "127.0.0.1");
+      client.pipe(upstream).pipe(client);
+      client.once("error", () => upstream.destroy());
+      upstream.once("error", () => client.destroy());
+    },
+  );
+  server.listen(options.port, options.host);
+  return server;
+}
+
+/** Pids of this process's children; the simulator does not tell that of its runtime. */
+function readChildren(): number[] {
+  try {
+    return readdirSync("/proc/self/task").flatMap((task) =>
+      readFileSync(`/proc/self/task/${task}/children`, "utf8")
+        .split(" ")
+        .filter(Boolean)
+        .map(Number),
+    );
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,186 @@
+import { existsSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { parseArgs, parseEnv } from "node:util";
+import { parse } from "yaml";
+import { type Config, parseConfig } from "../../src/config/config.ts";
+import { ProxyError } from "../../src/errors/proxy-error.ts";
+import { defaultUpstreams, parseUpstreamList } from "../upstreams.ts";
+
+/** A mistake of the person who starts the server: one line, exit code 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** What `npm start` was told, checked. */
+export interface ServeOptions {
+  readonly port: number;
+  readonly host: string;
+  /** Absolute path of the folder that holds everything. */
+  readonly data: string;
+  readonly storage: "disk" | "r2";
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
+  /** The configuration document as the Worker gets it; names secrets, holds none. */
+  readonly document: string;
+  readonly config: Config;
+  /** Worker secrets by name. */
+  readonly secrets: Readonly<Record<string, string>>;
+}
+
+const DEFAULT_SECRETS_FILE = ".dev.vars";
+// Secrets of our own that may also come from the environment.
+const OWN_SECRETS = ["ADMIN_TOKEN", "METRICS_TOKEN"];
+
+const FLAGS = {
+  port: { type: "string", default: "8787" },
+  host: { type: "string", default: "127.0.0.1" },
+  data: { type: "string", default: ".data" },
+  upstream: { type: "string" },
+  config: { type: "string" },
+  secrets: { type: "string" },
+  sumdb: { type: "string" },
+  storage: { type: "string", default: "disk" },
+  "tls-cert": { type: "string" },
+  "tls-key": { type: "string" },
+} as const;
+
+/**
+ * Read the flags and every file they name.
+ *
+ * @throws UsageError naming the flag, file or line.
+ */
+export function readOptions(argv: readonly string[], env: NodeJS.ProcessEnv): ServeOptions {
+  const flags = parseFlags(argv);
+  const document = readDocument(flags, env);
+  const fileName = flags.config ?? "configuration";
+  const config = parseChecked(JSON.stringify(document), fileName);
+  return {
+    port: parsePort(flags.port),
+    host: parseHost(flags.host),
+    data: resolve(flags.data),
+    storage: parseStorage(flags.storage),
+    tls: readTls(flags["tls-cert"], flags["tls-key"]),
+    document: JSON.stringify(document),
+    config,
+    secrets: readSecrets(flags.secrets, config, env),
+  };
+}
+
+function parseFlags(argv: readonly string[]) {
+  try {
+    return parseArgs({ args: [...argv], options: FLAGS, strict: true, allowPositionals: false })
+      .values;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new UsageError(message.split("\n", 1)[0]?.split(". ", 1)[0] ?? message);
+  }
+}
+
+/** The configuration file with the flags put over it. */
+function readDocument(
+  flags: { config?: string; upstream?: string; sumdb?: string },
+  env: NodeJS.ProcessEnv,
+): Record<string, unknown> {
+  const document: Record<string, unknown> = {};
+  if (flags.config !== undefined) {
+    const text = readText(flags.config, "--config");
+    parseChecked(text, flags.config);
+    Object.assign(document, parse(text) as object | null);
+  }
+  if (flags.upstream !== undefined) {
+    const urls = parseUpstreamList(flags.upstream);
+    if (urls.length === 0) throw new UsageError("--upstream: names no upstream");
+    document["upstreams"] = urls.map((url) => ({ url }));
+    parseChecked(JSON.stringify({ upstreams: document["upstreams"] }), "--upstream");
+  }
+  document["upstreams"] ??= defaultUpstreams(env["UPSTREAM"]).map((url) => ({ url }));
+  if (flags.sumdb !== undefined) {
+    document["sumdb"] = parseSumdb(flags.sumdb);
+    parseChecked(JSON.stringify({ sumdb: document["sumdb"] }), "--sumdb");
+  }
+  return document;
+}
+
+function parseSumdb(text: string): unknown {
+  const [name, key, url, ...more] = text.trim().split(/\s+/);
+  if (name === "off" && key === undefined) return "off";
+  if (name === "sum.golang.org" && key === undefined) return name;
+  if (key === undefined || url === undefined || more.length > 0) {
+    throw new UsageError('--sumdb: must be "name key url" or off');
+  }
+  return { name, key, url };
+}
+
+function parseChecked(text: string, fileName: string): Config {
+  try {
+    return parseConfig(text, fileName);
+  } catch (error) {
+    if (error instanceof ProxyError) throw new UsageError(error.publicDetail, { cause: error });
+    throw error;
+  }
+}
+
+function parsePort(text: string): number {
+  const port = /^[0-9]{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(port <= 65_535)) throw new UsageError(`--port: ${text} is not a port`);
+  return port;
+}
+
+function parseHost(text: string): string {
+  if (!/^[A-Za-z0-9.:_-]+$/.test(text)) throw new UsageError(`--host: ${text} is not a host`);
+  return text;
+}
+
+function parseStorage(text: string): "disk" | "r2" {
+  if (text === "disk" || text === "r2") return text;
+  throw new UsageError(`--storage: must be disk or r2, not ${text}`);
+}
+
+function readTls(certFile: string | undefined, keyFile: string | undefined): ServeOptions["tls"] {
+  if (certFile === undefined && keyFile === undefined) return undefined;
+  if (certFile === undefined) throw new UsageError("--tls-key: needs --tls-cert");
+  if (keyFile === undefined) throw new UsageError("--tls-cert: needs --tls-key");
+  if (!readText(certFile, "--tls-cert").includes("-----BEGIN CERTIFICATE-----")) {
+    throw new UsageError(`--tls-cert: ${certFile} holds no PEM certificate`);
+  }
+  if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(readText(keyFile, "--tls-key"))) {
+    throw new UsageError(`--tls-key: ${keyFile} holds no PEM private key`);
+  }
+  return { certFile: resolve(certFile), keyFile: resolve(keyFile) };
+}
+
+/** Secrets from the file and, for those that are asked for by name, from the environment. */
+function readSecrets(
+  file: string | undefined,
+  config: Config,
+  env: NodeJS.ProcessEnv,
+): Record<string, string> {
+  const secrets: Record<string, string> = {};
+  const path = file ?? DEFAULT_SECRETS_FILE;
+  if (file !== undefined || existsSync(path)) {
+    for (const [name, value] of Object.entries(parseEnv(readText(path, "--secrets")))) {
+      if (value !== undefined) secrets[name] = value;
+    }
+  }
+  const named = config.upstreams.flatMap(({ credential }) => credential ?? []);
+  for (const name of [...OWN_SECRETS, ...named]) {
+    const value = env[name];
+    if (value !== undefined) secrets[name] ??= value;
+  }
+  for (const name of named) {
+    if ((secrets[name] ?? "") === "") {
+      throw new UsageError(
+        `the secret ${name}, which the configuration names, is missing or empty`,
+      );
+    }
+  }
+  return secrets;
+}
+
+function readText(path: string, flag: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "unreadable";
+    throw new UsageError(`${flag}: cannot read ${path} (${code})`, { cause: error });
+  }
+}

@@ -1,0 +1,30 @@
+import { request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { setTimeout as wait } from "node:timers/promises";
+import type { ServeOptions } from "./options.ts";
+
+const POLL_MS = 20;
+
+/** Wait until the first request is answered. */
+export async function waitUntilReady(options: ServeOptions): Promise<void> {
+  while (!(await isAnswering(options))) await wait(POLL_MS);
+}
+
+async function isAnswering({ host, port, tls }: ServeOptions): Promise<boolean> {
+  const target = {
+    host: host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host,
+    port,
+    path: "/-/healthz",
+    agent: false as const,
+    // The certificate names the host that clients use, not this address.
+    rejectUnauthorized: false,
+  };
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const request = (tls === undefined ? httpRequest : httpsRequest)(target, (response) => {
+    response.resume();
+    resolve(response.statusCode === 200);
+  });
+  request.once("error", () => resolve(false));
+  request.end();
+  return await promise;
+}

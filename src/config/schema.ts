@@ -1,0 +1,109 @@
+import * as v from "valibot";
+
+const DURATION = /^([1-9][0-9]{0,8})(s|m|h|d)$/;
+const DURATION_UNIT_SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
+const SIZE = /^([1-9][0-9]{0,8})(KiB|MiB|GiB)$/;
+const SIZE_UNIT_BYTES = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
+const LABEL = /^[a-z0-9-]{1,63}$/;
+const SECRET_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
+
+const duration = v.pipe(
+  v.string(),
+  v.regex(DURATION, 'must be a time such as "60s", "10m", "24h" or "7d"'),
+  v.transform((text) => toSeconds(text)),
+);
+
+const size = v.pipe(
+  v.string(),
+  v.regex(SIZE, 'must be a size such as "64KiB" or "32MiB"'),
+  v.transform((text) => toBytes(text)),
+);
+
+const name = v.pipe(v.string(), v.regex(LABEL, "must be 1 to 63 of a-z, 0-9 and -"));
+
+const secretName = v.pipe(
+  v.string(),
+  v.regex(SECRET_NAME, "must be the NAME of a Worker secret, not the secret itself"),
+);
+
+const upstreamUrl = v.pipe(
+  v.string(),
+  v.check(
+    (text) => findUrlProblem(text) === undefined,
+    (issue) => findUrlProblem(issue.input) ?? "must be an http or https URL",
+  ),
+  v.transform((text) => text.replace(/\/+$/, "")),
+);
+
+const status = v.pipe(
+  v.number(),
+  v.integer(),
+  v.minValue(400, "must be a status from 400 to 499"),
+  v.maxValue(499, "must be a status from 400 to 499"),
+);
+
+const upstream = v.strictObject({
+  name: v.optional(name),
+  url: upstreamUrl,
+  credential: v.optional(secretName),
+  notFound: v.optional(v.array(status), [404, 410]),
+});
+
+const patterns = v.array(
+  v.pipe(v.string(), v.nonEmpty("must not be empty"), v.maxLength(500, "is too long")),
+);
+
+const sumdb = v.union(
+  [
+    v.literal("off"),
+    v.literal("sum.golang.org"),
+    v.strictObject({
+      name: v.pipe(v.string(), v.nonEmpty("must not be empty")),
+      key: v.pipe(v.string(), v.nonEmpty("must not be empty")),
+      url: v.optional(upstreamUrl),
+    }),
+  ],
+  "must be sum.golang.org, off, or an object of name, key and url",
+);
+
+const cache = v.strictObject({
+  memory: v.optional(duration, "24h"),
+  edge: v.optional(duration, "7d"),
+  list: v.optional(duration, "60s"),
+  negative: v.optional(duration, "60s"),
+  memorySize: v.optional(size, "32MiB"),
+});
+
+/** The configuration document, as written by a person. */
+export const CONFIG_SCHEMA = v.strictObject({
+  upstreams: v.optional(v.pipe(v.array(upstream), v.minLength(1, "must name an upstream"))),
+  balance: v.optional(v.literal("failover", "must be failover"), "failover"),
+  sumdb: v.optional(sumdb, "sum.golang.org"),
+  noSum: v.optional(patterns, []),
+  cache: v.optional(cache, {}),
+  access: v.optional(v.literal("open", "must be open"), "open"),
+});
+
+/** The document after parsing: defaults filled in, times in seconds, sizes in bytes. */
+export type ConfigDocument = v.InferOutput<typeof CONFIG_SCHEMA>;
+
+function toSeconds(text: string): number {
+  const [, count, unit] = DURATION.exec(text) ?? [];
+  return Number(count) * DURATION_UNIT_SECONDS[unit as keyof typeof DURATION_UNIT_SECONDS];
+}
+
+function toBytes(text: string): number {
+  const [, count, unit] = SIZE.exec(text) ?? [];
+  return Number(count) * SIZE_UNIT_BYTES[unit as keyof typeof SIZE_UNIT_BYTES];
+}
+
+function findUrlProblem(text: string): string | undefined {
+  const url = URL.parse(text);
+  if (url === null) return "must be an http or https URL";
+  if (url.protocol !== "https:" && url.protocol !== "http:") return "must be an http or https URL";
+  if (url.username !== "" || url.password !== "") {
+    return "must not hold a credential; name a Worker secret in `credential`";
+  }
+  if (url.search !== "" || url.hash !== "") return "must not hold a query or a fragment";
+  return undefined;
+}

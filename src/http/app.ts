@@ -1,0 +1,122 @@
+import { Hono } from "hono";
+import { ERROR_ROWS } from "../errors/codes.ts";
+import { ProxyError, type ProxyErrorCode } from "../errors/proxy-error.ts";
+import { HOME_PAGE_CSP, renderHomePage } from "./home-page.ts";
+
+/** What the addresses of our own work with. */
+export interface AppPorts {
+  /** Whether the bindings work and the upstreams answer. */
+  checkReadiness(): Promise<Readiness>;
+  /** Value of the Worker secret; undefined or empty when it is not set. */
+  readonly adminToken: string | undefined;
+  startJob(kind: "reindex"): Promise<string>;
+  readJob(id: string): Promise<JobState | undefined>;
+  /** Whether two secrets are equal, in a time that tells nothing. */
+  equalSecrets(a: string, b: string): boolean;
+}
+
+/** What `/-/readyz` says. */
+export interface Readiness {
+  readonly status: "ready" | "degraded" | "unavailable";
+  readonly checks: Readonly<Record<string, unknown>>;
+}
+
+/** What a job says of itself. */
+export interface JobState {
+  readonly job: string;
+  readonly kind: string;
+  readonly status: "running" | "done" | "failed";
+  readonly files: number;
+  readonly modules: number;
+  readonly error?: string;
+}
+
+interface Variables {
+  readonly path: string;
+  readonly requestId: string;
+}
+
+/** Answers `/` and `/-/…`; `path` is the parsed path, not that of the URL. */
+export function createApp(
+  ports: AppPorts,
+): (request: Request, path: string, requestId: string) => Promise<Response> {
+  const app = new Hono<{ Variables: Variables; Bindings: { requestId: string } }>();
+
+  app.get("/", (context) => {
+    const { origin } = new URL(context.req.url);
+    return context.html(renderHomePage(origin), 200, { "Content-Security-Policy": HOME_PAGE_CSP });
+  });
+  app.get("/-/healthz", (context) => context.text("ok\n"));
+  app.get("/-/readyz", async (context) => {
+    const readiness = await ports.checkReadiness();
+    return context.json(readiness, readiness.status === "unavailable" ? 503 : 200);
+  });
+  app.use("/-/api/v1/*", async (context, next) => {
+    checkAdmin(ports, context.req.raw.headers.get("Authorization"));
+    await next();
+  });
+  app.post("/-/api/v1/reindex", async (context) =>
+    context.json({ job: await ports.startJob("reindex") }, 202),
+  );
+  app.get("/-/api/v1/jobs/:job", async (context) => {
+    const state = await ports.readJob(context.req.param("job"));
+    if (state === undefined) throw new ProxyError("module_not_found", "no such job");
+    return context.json(state);
+  });
+  app.notFound((context) => toJsonError(context.env.requestId, notFound()));
+  app.onError((error, context) => toJsonError(context.env.requestId, error));
+
+  return async (request, path, requestId) => {
+    const url = new URL(request.url);
+    url.pathname = path;
+    const response = await app.fetch(new Request(url, request), { requestId });
+    // Everything of our own is told anew each time, by whatever stands in front.
+    const headers = new Headers(response.headers);
+    headers.set("Cache-Control", headers.get("Cache-Control") ?? "no-store");
+    headers.set("X-Content-Type-Options", "nosniff");
+    return new Response(request.method === "HEAD" ? null : response.body, {
+      status: response.status,
+      headers,
+    });
+  };
+}
+
+function notFound(): ProxyError {
+  return new ProxyError("module_not_found", "no such address");
+}
+
+function checkAdmin(ports: AppPorts, authorization: string | null): void {
+  if (authorization === null) {
+    throw new ProxyError("credentials_missing", "this address needs ADMIN_TOKEN");
+  }
+  const token = toToken(authorization);
+  const { adminToken } = ports;
+  if (adminToken === undefined || adminToken === "") {
+    throw new ProxyError("unavailable", "the Worker secret ADMIN_TOKEN is not set");
+  }
+  if (token === undefined || !ports.equalSecrets(token, adminToken)) {
+    throw new ProxyError("credentials_invalid", "the token is not good here");
+  }
+}
+
+function toToken(authorization: string): string | undefined {
+  const [scheme = "", value = "", ...more] = authorization.trim().split(/ +/);
+  if (more.length > 0) return undefined;
+  if (scheme.toLowerCase() === "bearer") return value;
+  if (scheme.toLowerCase() !== "basic") return undefined;
+  const [user = "", ...password] = Buffer.from(value, "base64").toString("utf8").split(":");
+  return password.length > 0 && password.join(":") !== "" ? password.join(":") : user;
+}
+
+function toJsonError(requestId: string, thrown: unknown): Response {
+  const error =
+    thrown instanceof ProxyError
+      ? thrown
+      : new ProxyError("internal", "unexpected failure", { cause: thrown });
+  const code: ProxyErrorCode = error.code;
+  const { status } = ERROR_ROWS[code];
+  const headers = new Headers({ "Cache-Control": "no-store" });
+  if (status === 401) headers.set("WWW-Authenticate", 'Basic realm="goproxy-edge"');
+  const body = { error: { code, message: error.publicDetail, requestId } };
+  return Response.json(body, { status, headers });
+}

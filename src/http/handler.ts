@@ -1,0 +1,212 @@
+import { ProxyError } from "../errors/proxy-error.ts";
+import { type Clock, PUBLIC_SCOPE, type Scope } from "../proxy/ports.ts";
+import type { ModuleServer, ServeOptions } from "../proxy/serve-module.ts";
+import type { ModuleRequest } from "../module/request.ts";
+import { type CacheRules, respond, respondError, respondWhole } from "./respond.ts";
+import { parseRoute, type Route } from "./route.ts";
+
+/** What the HTTP layer works with. */
+export interface HandlerPorts {
+  readonly modules: ModuleServer;
+  readonly clock: Clock;
+  /** Answers `/` and `/-/…`. */
+  readonly own: (request: Request, path: string, requestId: string) => Promise<Response>;
+  /** Writes the one log line of a request. */
+  readonly log: (line: LogLine) => void;
+  /** Unique for every request. */
+  newRequestId(): string;
+}
+
+/** What is known of a request when its answer is made. */
+export interface LogLine {
+  readonly atMs: number;
+  readonly durationMs: number;
+  readonly requestId: string;
+  readonly method: string;
+  readonly path: string;
+  readonly team: string | undefined;
+  readonly status: number;
+  readonly tier: string;
+  readonly bodyBytes: number | undefined;
+  readonly userAgent: string | null;
+  readonly errorCode: string | undefined;
+}
+
+/** Lets work go on after the response. */
+export type Defer = (work: Promise<unknown>) => void;
+
+interface Exchange {
+  readonly request: Request;
+  readonly route: Route;
+  readonly startMs: number;
+  readonly requestId: string;
+  readonly defer: Defer;
+}
+
+interface Outcome {
+  readonly tier: string;
+  readonly bodyBytes?: number | undefined;
+  readonly errorCode?: string;
+}
+
+const CACHED_ONLY_HEADER = "Disable-Module-Fetch";
+// Values that Go's strconv.ParseBool takes for true.
+const TRUE_VALUES: ReadonlySet<string> = new Set(["1", "t", "T", "TRUE", "true", "True"]);
+const OPEN_RULES: CacheRules = { open: true, cachedOnly: false };
+
+/**
+ * Make the function that answers every request.
+ *
+ * A hit in memory is answered without an await; everything else goes its way through the tiers.
+ */
+export function createHandler(
+  ports: HandlerPorts,
+): (request: Request, defer: Defer) => Response | Promise<Response> {
+  return (request, defer) => {
+    const exchange: Exchange = {
+      request,
+      route: parseRoute(request.url),
+      startMs: ports.clock.now(),
+      requestId: ports.newRequestId(),
+      defer,
+    };
+    const { target } = exchange.route;
+    if (target.kind === "own") return answerOwn(ports, exchange, target.path);
+    try {
+      checkMethod(request.method);
+      if (target.kind === "malformed") {
+        throw new ProxyError(`malformed_${target.where}`, target.problem);
+      }
+      if (exchange.route.team !== undefined) {
+        throw new ProxyError("credentials_missing", "this address needs a token");
+      }
+      if (target.kind === "sumdb") {
+        throw new ProxyError("sumdb_not_found", "this database is not served here");
+      }
+      return answerModule(ports, exchange, target.request);
+    } catch (error) {
+      return answerError(ports, exchange, error);
+    }
+  };
+}
+
+function answerModule(
+  ports: HandlerPorts,
+  exchange: Exchange,
+  module: ModuleRequest,
+): Response | Promise<Response> {
+  const { request, route } = exchange;
+  const scope: Scope = PUBLIC_SCOPE;
+  const cachedOnly = route.cachedOnly || isCachedOnly(request);
+  const isPlain = request.method === "GET" && isUnconditional(request.headers);
+  const options: ServeOptions = { cachedOnly, stream: isPlain, defer: exchange.defer };
+  const rules = cachedOnly ? { open: true, cachedOnly } : OPEN_RULES;
+  const answer = ports.modules.tryServeFromMemory(scope, module, options);
+  if (answer === undefined) return serveFromTiers(ports, exchange, module, { options, rules });
+  if (isPlain)
+    return logged(ports, exchange, respondWhole(answer, rules), {
+      tier: "memory",
+      bodyBytes: answer.sizeBytes,
+    });
+  return respond(request, answer, rules).then((response) =>
+    logged(ports, exchange, response, { tier: "memory" }),
+  );
+}
+
+async function serveFromTiers(
+  ports: HandlerPorts,
+  exchange: Exchange,
+  module: ModuleRequest,
+  { options, rules }: { readonly options: ServeOptions; readonly rules: CacheRules },
+): Promise<Response> {
+  try {
+    const answer = await ports.modules.serve(PUBLIC_SCOPE, module, options);
+    const response = await respond(exchange.request, answer, rules);
+    return logged(ports, exchange, response, {
+      tier: answer.kind === "live" ? "source" : "storage",
+      bodyBytes: answer.sizeBytes,
+    });
+  } catch (error) {
+    return answerError(ports, exchange, error);
+  }
+}
+
+async function answerOwn(ports: HandlerPorts, exchange: Exchange, path: string): Promise<Response> {
+  try {
+    const response = await ports.own(exchange.request, path, exchange.requestId);
+    return logged(ports, exchange, response, { tier: "own" });
+  } catch (error) {
+    return answerError(ports, exchange, error);
+  }
+}
+
+function answerError(ports: HandlerPorts, exchange: Exchange, thrown: unknown): Response {
+  const error =
+    thrown instanceof ProxyError
+      ? thrown
+      : new ProxyError("internal", "unexpected failure", { cause: thrown });
+  const response = respondError(error, {
+    requestId: exchange.requestId,
+    method: exchange.request.method,
+    cachedOnly: exchange.route.cachedOnly || isCachedOnly(exchange.request),
+  });
+  return logged(ports, exchange, response, { tier: "none", errorCode: error.code });
+}
+
+/** Write the request's line, and hand its response on. */
+function logged(
+  ports: HandlerPorts,
+  exchange: Exchange,
+  response: Response,
+  { tier, bodyBytes, errorCode }: Outcome,
+): Response {
+  const { request, route, startMs, requestId } = exchange;
+  ports.log({
+    atMs: startMs,
+    durationMs: ports.clock.now() - startMs,
+    requestId,
+    method: request.method,
+    path: toLogPath(route),
+    team: route.team,
+    status: response.status,
+    tier,
+    bodyBytes,
+    userAgent: request.headers.get("User-Agent"),
+    errorCode,
+  });
+  return response;
+}
+
+/** Only what was parsed is logged: the text of a path that was refused may hold anything. */
+function toLogPath(route: Route): string {
+  switch (route.target.kind) {
+    case "module":
+      return `/${route.target.request.path}`;
+    case "sumdb":
+      return `/sumdb/${route.target.path}`;
+    case "own":
+      return route.target.path;
+    case "malformed":
+      return "malformed";
+  }
+}
+
+function checkMethod(method: string): void {
+  if (method !== "GET" && method !== "HEAD") {
+    throw new ProxyError("method_not_allowed", `${method} is not allowed here`);
+  }
+}
+
+function isUnconditional(headers: Headers): boolean {
+  return !(
+    headers.has("Range") ||
+    headers.has("If-None-Match") ||
+    headers.has("If-Match") ||
+    headers.has("If-Range")
+  );
+}
+
+function isCachedOnly(request: Request): boolean {
+  const value = request.headers.get(CACHED_ONLY_HEADER);
+  return value !== null && TRUE_VALUES.has(value.trim());
+}

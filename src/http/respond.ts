@@ -1,0 +1,170 @@
+import { errorRow } from "../errors/codes.ts";
+import type { ProxyError } from "../errors/proxy-error.ts";
+import type { Answer, FileAnswer, LiveAnswer, WholeAnswer } from "../proxy/answer.ts";
+import { parseRange } from "./range.ts";
+
+/** Who may keep an answer: only what an open part says of immutable files may be kept. */
+export interface CacheRules {
+  /** Whether the answer came from a part without rights. */
+  readonly open: boolean;
+  /** Whether a header or prefix chose between storage and source. */
+  readonly cachedOnly: boolean;
+}
+
+const IMMUTABLE = "public, max-age=31536000, immutable";
+const PRIVATE = "private, no-store";
+const MAX_ERROR_BYTES = 640;
+const MAX_ERROR_LINES = 8;
+const HEADERS_KEY = Symbol("headers");
+
+/** An answer that was sent before carries the headers that were built for it. */
+type WithHeaders = WholeAnswer & { [HEADERS_KEY]?: { readonly open: Headers } };
+
+/**
+ * The response to a plain GET for a whole answer: the hot path.
+ *
+ * The headers are built once for each answer and shared by all its responses.
+ */
+export function respondWhole(answer: WholeAnswer, rules: CacheRules): Response {
+  if (!rules.open || rules.cachedOnly) {
+    return new Response(answer.body, { headers: toHeaders(answer, rules) });
+  }
+  const kept = answer as WithHeaders;
+  kept[HEADERS_KEY] ??= { open: toHeaders(answer, rules) };
+  return new Response(answer.body, { headers: kept[HEADERS_KEY].open });
+}
+
+/** The response to any GET or HEAD: conditions, ranges and all. */
+export async function respond(
+  request: Request,
+  answer: Answer,
+  rules: CacheRules,
+): Promise<Response> {
+  if (answer.kind === "live") return respondLive(answer, rules);
+  const headers = toHeaders(answer, rules);
+  const etag = `"${answer.sha256}"`;
+  const ifMatch = request.headers.get("If-Match");
+  if (ifMatch !== null && !matches(ifMatch, etag, false)) {
+    return new Response(null, { status: 412, headers });
+  }
+  const ifNoneMatch = request.headers.get("If-None-Match");
+  if (ifNoneMatch !== null && matches(ifNoneMatch, etag, true)) {
+    return new Response(null, { status: 304, headers });
+  }
+  if (request.method === "HEAD") return respondHead(answer, headers);
+  const ifRange = request.headers.get("If-Range");
+  const range =
+    ifRange === null || ifRange === etag
+      ? parseRange(request.headers.get("Range"), answer.sizeBytes)
+      : undefined;
+  if (range === undefined) {
+    const body = answer.kind === "whole" ? answer.body : await answer.open();
+    if (answer.kind === "file") headers.set("Content-Length", String(answer.sizeBytes));
+    return new Response(body, { headers });
+  }
+  if (range === "unsatisfiable") {
+    headers.set("Content-Range", `bytes */${answer.sizeBytes}`);
+    headers.delete("Content-Length");
+    return new Response(null, { status: 416, headers });
+  }
+  const { offsetBytes, lengthBytes } = range;
+  const last = offsetBytes + lengthBytes - 1;
+  headers.set("Content-Range", `bytes ${offsetBytes}-${last}/${answer.sizeBytes}`);
+  headers.set("Content-Length", String(lengthBytes));
+  return new Response(await openSlice(answer, range), { status: 206, headers });
+}
+
+/**
+ * The text of an error, in the form that the go command prints.
+ *
+ * @param requestId Last line of the text, by which the log line is found.
+ */
+export function respondError(
+  error: ProxyError,
+  options: { readonly requestId: string; readonly method: string; readonly cachedOnly: boolean },
+): Response {
+  const row = errorRow(error.code);
+  const text = toErrorText(error, options.requestId);
+  const headers = new Headers({
+    "Content-Type": "text/plain; charset=utf-8",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+  });
+  if (options.cachedOnly) headers.set("Vary", "Disable-Module-Fetch");
+  if (row.status === 401) headers.set("WWW-Authenticate", 'Basic realm="goproxy-edge"');
+  if (row.status === 405) headers.set("Allow", "GET, HEAD");
+  if (error.retryAfterSeconds !== undefined) {
+    headers.set("Retry-After", String(error.retryAfterSeconds));
+  }
+  if (options.method !== "HEAD") return new Response(text, { status: row.status, headers });
+  headers.set("Content-Length", String(Buffer.byteLength(text)));
+  return new Response(null, { status: row.status, headers });
+}
+
+/** At most 8 lines and 640 bytes, no blank line: what the go command shows whole. */
+export function toErrorText(error: ProxyError, requestId: string): string {
+  const row = errorRow(error.code);
+  const last = `request-id: ${requestId}`;
+  const lines = `${row.title}: ${error.publicDetail}`
+    .split("\n")
+    .concat(row.advice ?? [])
+    .map((line) => line.replaceAll(/[^\x20-\x7e]/g, "?").trim())
+    .filter((line) => line !== "")
+    .slice(0, MAX_ERROR_LINES - 1);
+  const room = MAX_ERROR_BYTES - last.length - 2;
+  const text = lines.join("\n");
+  return `${text.length > room ? `${text.slice(0, room - 3)}...` : text}\n${last}\n`;
+}
+
+function respondLive(answer: LiveAnswer, rules: CacheRules): Response {
+  const headers = new Headers({
+    "Content-Type": answer.contentType,
+    "Cache-Control": cacheControl(true, rules),
+    "X-Content-Type-Options": "nosniff",
+  });
+  if (answer.sizeBytes === undefined) return new Response(answer.body, { headers });
+  headers.set("Content-Length", String(answer.sizeBytes));
+  return new Response(answer.body, { headers });
+}
+
+function respondHead(answer: WholeAnswer | FileAnswer, headers: Headers): Response {
+  headers.set("Content-Length", String(answer.sizeBytes));
+  return new Response(null, { headers });
+}
+
+async function openSlice(
+  answer: WholeAnswer | FileAnswer,
+  range: { readonly offsetBytes: number; readonly lengthBytes: number },
+): Promise<ReadableStream<Uint8Array> | Uint8Array> {
+  if (answer.kind === "file") return await answer.open(range);
+  const { body } = answer;
+  const bytes = typeof body === "string" ? Buffer.from(body) : body;
+  return bytes.subarray(range.offsetBytes, range.offsetBytes + range.lengthBytes);
+}
+
+function toHeaders(answer: WholeAnswer | FileAnswer, rules: CacheRules): Headers {
+  const headers = new Headers({
+    "Content-Type": answer.contentType,
+    "Cache-Control": cacheControl(answer.immutable, rules),
+    ETag: `"${answer.sha256}"`,
+    "X-Content-Type-Options": "nosniff",
+  });
+  if (answer.kind === "file") headers.set("Accept-Ranges", "bytes");
+  if (rules.cachedOnly) headers.set("Vary", "Disable-Module-Fetch");
+  return headers;
+}
+
+function cacheControl(immutable: boolean, rules: CacheRules): string {
+  if (!rules.open) return PRIVATE;
+  if (rules.cachedOnly) return "no-store";
+  return immutable ? IMMUTABLE : "no-cache";
+}
+
+/** @source RFC 9110, 13.1: If-None-Match compares weakly, If-Match strongly. */
+function matches(header: string, etag: string, weak: boolean): boolean {
+  if (header.trim() === "*") return true;
+  return header.split(",").some((item) => {
+    const tag = item.trim();
+    return tag === etag || (weak && tag === `W/${etag}`);
+  });
+}

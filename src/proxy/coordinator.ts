@@ -1,0 +1,335 @@
+import { fromErrorValue, ProxyError, toErrorValue } from "../errors/proxy-error.ts";
+import type { FileRequest, MutableRequest } from "../module/request.ts";
+import { fetchMutable, type FetchedMutable } from "./fetch-mutable.ts";
+import {
+  checkFile,
+  commitFile,
+  type FoundAnswer,
+  type Ingested,
+  type IngestPorts,
+  reconcileMod,
+} from "./ingest.ts";
+import { LiveStream } from "./live-stream.ts";
+import { LruCache } from "./lru-cache.ts";
+import type {
+  AnswerIndex,
+  Coordinators,
+  EventSink,
+  FileOptions,
+  FileOutcome,
+  MutableAnswer,
+  MutableOutcome,
+  Scope,
+} from "./ports.ts";
+import { restoreFile } from "./restore.ts";
+import type { SourceChain } from "./source-chain.ts";
+
+/** What a coordinator works with. */
+export interface CoordinatorPorts extends IngestPorts {
+  readonly index: AnswerIndex;
+  readonly events: EventSink;
+  /** The sources that a module of a scope may come from. */
+  chainFor(scope: Scope, modulePath: string): SourceChain;
+  readonly times: {
+    readonly listSeconds: number;
+    readonly negativeSeconds: number;
+  };
+}
+
+// How long a caller waits for a source's first byte; the fetch itself goes on behind.
+const CALLER_WAIT_MS = 9000;
+const FLIGHT_DEADLINE_MS = 45_000;
+// An answer this much older than fresh is still good enough at once.
+const STALE_MS = 600_000;
+const REFRESH_WAIT_MS = 3000;
+const MIN_STREAMED_BYTES = 1024 * 1024;
+const NEGATIVE_CACHE_BYTES = 1024 * 1024;
+
+interface Flight<T> {
+  /** Resolves when the source has begun to answer, or the flight is over. */
+  readonly answered: Promise<void>;
+  readonly done: Promise<T>;
+  live?: LiveStream;
+  sizeBytes?: number | undefined;
+}
+
+interface Absence {
+  readonly reason: string;
+  readonly untilMs: number;
+}
+
+/**
+ * Owns the upstream fetches of its modules: one at a time for each file and each list.
+ *
+ * Fetches do not end with the caller who started them. Flights and absences are memory only, so
+ * asking for names that do not exist leaves no trace.
+ */
+export class Coordinator implements Coordinators {
+  readonly #ports: CoordinatorPorts;
+  readonly #files = new Map<string, Flight<FileOutcome>>();
+  readonly #mutables = new Map<string, Flight<MutableOutcome>>();
+  readonly #absences = new LruCache<Absence>(NEGATIVE_CACHE_BYTES);
+
+  constructor(ports: CoordinatorPorts) {
+    this.#ports = ports;
+  }
+
+  async file(scope: Scope, request: FileRequest, options: FileOptions): Promise<FileOutcome> {
+    const key = `${scope}/${request.path}`;
+    const absence = this.#findAbsence(key);
+    if (absence !== undefined) return { kind: "absent", ...absence };
+    const present = this.#files.get(key);
+    const flight = present ?? this.#startFile(key, scope, request, options);
+    if (!(await this.#inTime(flight.answered, CALLER_WAIT_MS))) {
+      // Who comes next tries anew, in case the source is back by then.
+      if (this.#files.get(key) === flight) this.#files.delete(key);
+      return { kind: "failed", error: tooSlow() };
+    }
+    if (present === undefined && flight.live !== undefined) {
+      return { kind: "stream", sizeBytes: flight.sizeBytes, body: flight.live.readable };
+    }
+    return await flight.done;
+  }
+
+  async mutable(
+    scope: Scope,
+    request: MutableRequest,
+    options: { readonly cachedOnly: boolean },
+  ): Promise<MutableOutcome> {
+    const { index, clock, times } = this.#ports;
+    const stored = index.read(scope, request.path);
+    if (options.cachedOnly) return stored === undefined ? notStored() : toOutcome(stored);
+    const key = `${scope}/${request.path}`;
+    if (stored === undefined) {
+      const absence = this.#findAbsence(key);
+      if (absence !== undefined) return { kind: "absent", ...absence };
+      return await this.#awaitMutable(key, scope, request);
+    }
+    const staleMs = clock.now() - stored.fetchedAtMs - times.listSeconds * 1000;
+    if (staleMs < 0) return toOutcome(stored);
+    if (this.#ports.chainFor(scope, request.modulePath).isDown()) return toOutcome(stored);
+    const flight = this.#mutables.get(key) ?? this.#startMutable(key, scope, request);
+    if (staleMs < STALE_MS || !(await this.#inTime(flight.done, REFRESH_WAIT_MS))) {
+      return toOutcome(stored);
+    }
+    const outcome = await flight.done;
+    // What was listed once stays listed: its files are stored and go on being served.
+    const keepsStored =
+      outcome.kind === "failed" || (outcome.kind === "absent" && request.kind !== "query");
+    return keepsStored ? toOutcome(stored) : outcome;
+  }
+
+  /** Forget what was learned of a module's absence. */
+  forgetAbsence(scope: Scope, path: string): void {
+    this.#absences.delete(`${scope}/${path}`);
+  }
+
+  async #awaitMutable(key: string, scope: Scope, request: MutableRequest): Promise<MutableOutcome> {
+    const flight = this.#mutables.get(key) ?? this.#startMutable(key, scope, request);
+    if (await this.#inTime(flight.done, CALLER_WAIT_MS)) return await flight.done;
+    if (this.#mutables.get(key) === flight) this.#mutables.delete(key);
+    return { kind: "failed", error: tooSlow() };
+  }
+
+  #startFile(
+    key: string,
+    scope: Scope,
+    request: FileRequest,
+    options: FileOptions,
+  ): Flight<FileOutcome> {
+    const answered = Promise.withResolvers<void>();
+    const flight: Flight<FileOutcome> = {
+      answered: answered.promise,
+      done: this.#runFile(scope, request, options, (answer) => {
+        const size = answer.sizeBytes ?? Number.POSITIVE_INFINITY;
+        if (options.stream && request.kind === "zip" && size > MIN_STREAMED_BYTES) {
+          flight.live = new LiveStream(answer.sizeBytes);
+          flight.sizeBytes = answer.sizeBytes;
+        }
+        answered.resolve();
+        return flight.live;
+      })
+        .catch((error: unknown): FileOutcome => {
+          void flight.live?.fail(error);
+          return { kind: "failed", error: toErrorValue(this.#noteFailure(scope, request, error)) };
+        })
+        .finally(() => {
+          if (this.#files.get(key) === flight) this.#files.delete(key);
+          answered.resolve();
+        }),
+    };
+    this.#files.set(key, flight);
+    return flight;
+  }
+
+  async #runFile(
+    scope: Scope,
+    request: FileRequest,
+    options: FileOptions,
+    onAnswer: (answer: FoundAnswer) => LiveStream | undefined,
+  ): Promise<FileOutcome> {
+    const { files, index } = this.#ports;
+    const chain = this.#ports.chainFor(scope, request.modulePath);
+    const record = await files.readRecord(scope, request.path);
+    if (record !== undefined) {
+      if (options.damaged !== true) return { kind: "stored", record };
+      const restored = await restoreFile(this.#ports, { scope, request }, record, chain);
+      return { kind: "stored", record: restored };
+    }
+    const answer = await chain.ask(request, { deadlineMs: FLIGHT_DEADLINE_MS });
+    if (!answer.found) return this.#noteAbsence(`${scope}/${request.path}`, answer.reason);
+    const live = onAnswer(answer);
+    const ingested = await this.#ingest(scope, request, answer, live);
+    index.noteStored(scope, request);
+    if (live !== undefined) void this.#completeLive(live, scope, request);
+    const { body } = ingested;
+    if (body !== undefined) return { kind: "bytes", record: ingested.record, body };
+    return { kind: "stored", record: ingested.record };
+  }
+
+  async #ingest(
+    scope: Scope,
+    request: FileRequest,
+    answer: FoundAnswer,
+    live: LiveStream | undefined,
+  ): Promise<Ingested> {
+    const file = { scope, request };
+    const checked = await checkFile(this.#ports, file, answer, live);
+    const chain = this.#ports.chainFor(scope, request.modulePath);
+    try {
+      await reconcileMod(this.#ports, file, checked.record, chain);
+      return await commitFile(this.#ports.files, file, checked);
+    } catch (error) {
+      if (!(checked.content instanceof Uint8Array)) await checked.content.discard();
+      throw error;
+    }
+  }
+
+  async #completeLive(live: LiveStream, scope: Scope, request: FileRequest): Promise<void> {
+    await live.complete(async (offsetBytes) => {
+      const record = await this.#ports.files.readRecord(scope, request.path);
+      const lengthBytes = (record?.sizeBytes ?? 0) - offsetBytes;
+      const rest = await this.#ports.files.reopen(scope, request.path, {
+        offsetBytes,
+        lengthBytes,
+      });
+      if (rest === undefined) throw new ProxyError("storage_unavailable", "file is gone");
+      return rest.body;
+    });
+  }
+
+  #startMutable(key: string, scope: Scope, request: MutableRequest): Flight<MutableOutcome> {
+    const done = this.#runMutable(key, scope, request)
+      .catch((error: unknown): MutableOutcome => ({
+        kind: "failed",
+        error: toErrorValue(this.#noteFailure(scope, request, error)),
+      }))
+      .finally(() => {
+        if (this.#mutables.get(key) === flight) this.#mutables.delete(key);
+      });
+    const flight: Flight<MutableOutcome> = { answered: done.then(() => undefined), done };
+    this.#mutables.set(key, flight);
+    return flight;
+  }
+
+  async #runMutable(key: string, scope: Scope, request: MutableRequest): Promise<MutableOutcome> {
+    const { index, clock } = this.#ports;
+    const fetched = await fetchMutable(
+      {
+        clock,
+        chain: this.#ports.chainFor(scope, request.modulePath),
+        deadlineMs: FLIGHT_DEADLINE_MS,
+        readMutable: (other) => this.#readForDerivation(scope, other),
+        keep: (other, kept) => void index.write(scope, other, toStored(kept, clock.now())),
+        readInfo: (other) => this.#readInfo(scope, other),
+      },
+      request,
+    );
+    if ("absent" in fetched) return this.#noteAbsence(key, fetched.absent);
+    return toOutcome(index.write(scope, request, toStored(fetched, clock.now())));
+  }
+
+  /** Another changing answer of the same module, fresh, for deriving one from it. */
+  async #readForDerivation(
+    scope: Scope,
+    request: MutableRequest,
+  ): Promise<MutableAnswer | undefined> {
+    const outcome = await this.mutable(scope, request, { cachedOnly: false });
+    if (outcome.kind === "failed") throw fromErrorValue(outcome.error);
+    return outcome.kind === "answer" ? outcome.answer : undefined;
+  }
+
+  async #readInfo(scope: Scope, request: FileRequest): Promise<Uint8Array | undefined> {
+    const outcome = await this.file(scope, request, { stream: false });
+    if (outcome.kind === "bytes") return outcome.body;
+    if (outcome.kind === "failed") throw fromErrorValue(outcome.error);
+    if (outcome.kind !== "stored") return undefined;
+    const file = await this.#ports.files.open(scope, request.path);
+    return file && new Uint8Array(await new Response(file.body).arrayBuffer());
+  }
+
+  #findAbsence(key: string): Absence | undefined {
+    const absence = this.#absences.get(key);
+    if (absence === undefined || absence.untilMs > this.#ports.clock.now()) return absence;
+    this.#absences.delete(key);
+    return undefined;
+  }
+
+  #noteAbsence(key: string, reason: string): { kind: "absent" } & Absence {
+    const untilMs = this.#ports.clock.now() + this.#ports.times.negativeSeconds * 1000;
+    this.#absences.set(key, { reason, untilMs }, key.length + reason.length + 64);
+    return { kind: "absent", reason, untilMs };
+  }
+
+  /** Report what a person should know of a failure; the error itself goes to the caller. */
+  #noteFailure(scope: Scope, request: { readonly path: string }, error: unknown): unknown {
+    if (error instanceof ProxyError) {
+      if (SECURITY_CODES.has(error.code)) {
+        const { path } = request;
+        this.#ports.events.report({ action: error.code, scope, path, reason: error.publicDetail });
+      }
+    } else {
+      const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#ports.events.report({ action: "internal", scope, path: request.path, reason });
+    }
+    return error;
+  }
+
+  /** Whether a promise settles within a time. */
+  async #inTime(promise: Promise<unknown>, limitMs: number): Promise<boolean> {
+    const { promise: timeout, resolve } = Promise.withResolvers<false>();
+    const cancel = this.#ports.clock.after(limitMs, () => resolve(false));
+    try {
+      return await Promise.race([promise.then(() => true as const), timeout]);
+    } finally {
+      cancel();
+    }
+  }
+}
+
+const SECURITY_CODES: ReadonlySet<string> = new Set([
+  "upstream_invalid",
+  "checksum_mismatch",
+  "sumdb_invalid",
+  "tree_forked",
+]);
+
+function toStored(fetched: FetchedMutable, fetchedAtMs: number): Omit<MutableAnswer, "revision"> {
+  const { body, newestPseudo } = fetched;
+  return { body, fetchedAtMs, ...(newestPseudo === undefined ? {} : { newestPseudo }) };
+}
+
+function toOutcome(answer: MutableAnswer): MutableOutcome {
+  return { kind: "answer", answer };
+}
+
+function notStored(): MutableOutcome {
+  return { kind: "failed", error: { code: "not_fetched", publicDetail: "nothing is stored" } };
+}
+
+function tooSlow(): ReturnType<typeof toErrorValue> {
+  return {
+    code: "upstream_timeout",
+    publicDetail: "the source has not begun to answer; the fetch goes on, try again soon",
+  };
+}

@@ -1,0 +1,135 @@
+import { ProxyError } from "../errors/proxy-error.ts";
+import type { Clock } from "./ports.ts";
+
+// A body that stands still for this long is given up.
+const IDLE_MS = 30_000;
+// Large reads: each one costs a turn of the event loop.
+const READ_BYTES = 256 * 1024;
+
+/** Reads a body in large chunks and gives up on one that stands still. */
+export interface ChunkReader {
+  /** The next chunk, or undefined at the end. */
+  next(): Promise<Uint8Array | undefined>;
+  /** Drop the rest; never fails. */
+  cancel(): Promise<void>;
+}
+
+/**
+ * Read a source's body chunk by chunk.
+ *
+ * @throws ProxyError `upstream_unavailable` from `next` when the body breaks off, is longer or
+ *   shorter than announced, or longer than `maxBytes`; `upstream_timeout` when it stands still.
+ */
+export function readChunks(
+  body: ReadableStream<Uint8Array>,
+  limits: { readonly sizeBytes: number | undefined; readonly maxBytes: number },
+  clock: Clock,
+): ChunkReader {
+  const read = openReader(body);
+  let total = 0;
+  return {
+    async next() {
+      const chunk = await nextInTime(read, clock);
+      total += chunk?.length ?? 0;
+      if (total > limits.maxBytes) {
+        throw new ProxyError("upstream_invalid", `longer than ${limits.maxBytes} bytes`);
+      }
+      if (chunk === undefined && limits.sizeBytes !== undefined && total !== limits.sizeBytes) {
+        throw new ProxyError(
+          "upstream_unavailable",
+          `the source sent ${total} of ${limits.sizeBytes} bytes`,
+        );
+      }
+      return chunk;
+    },
+    cancel: () => read.cancel(),
+  };
+}
+
+/** Read a whole small body. */
+export async function readAll(
+  body: ReadableStream<Uint8Array>,
+  limits: { readonly sizeBytes: number | undefined; readonly maxBytes: number },
+  clock: Clock,
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  const reader = readChunks(body, limits, clock);
+  try {
+    for (;;) {
+      const chunk = await reader.next();
+      if (chunk === undefined) return concat(chunks);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    await reader.cancel();
+    throw error;
+  }
+}
+
+/** Join chunks; a single one is returned as it is. */
+export function concat(chunks: readonly Uint8Array[]): Uint8Array {
+  const [first] = chunks;
+  if (first !== undefined && chunks.length === 1) return first;
+  const whole = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return whole;
+}
+
+/** The next chunk, unless the body breaks off or stands still. */
+async function nextInTime(read: RawReader, clock: Clock): Promise<Uint8Array | undefined> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const cancelTimer = clock.after(IDLE_MS, () => {
+    reject(new ProxyError("upstream_timeout", "the source's answer stands still"));
+  });
+  try {
+    return await Promise.race([read.next(), promise]);
+  } catch (error) {
+    if (error instanceof ProxyError) throw error;
+    const detail = "the source's answer broke off";
+    throw new ProxyError("upstream_unavailable", detail, { cause: error });
+  } finally {
+    cancelTimer();
+  }
+}
+
+interface RawReader {
+  next(): Promise<Uint8Array | undefined>;
+  cancel(): Promise<void>;
+}
+
+/** Use workerd's large reads where the body is a byte stream, else ordinary ones. */
+function openReader(body: ReadableStream<Uint8Array>): RawReader {
+  const byob = tryByobReader(body);
+  if (byob !== undefined) {
+    return {
+      async next() {
+        const { value } = await byob.readAtLeast(READ_BYTES, new Uint8Array(READ_BYTES));
+        return value === undefined || value.length === 0 ? undefined : value;
+      },
+      cancel: () => byob.cancel().catch(() => undefined),
+    };
+  }
+  const reader = body.getReader();
+  return {
+    async next() {
+      const { value, done } = await reader.read();
+      return done ? undefined : value;
+    },
+    cancel: () => reader.cancel().catch(() => undefined),
+  };
+}
+
+function tryByobReader(body: ReadableStream<Uint8Array>): ReadableStreamBYOBReader | undefined {
+  try {
+    const reader = body.getReader({ mode: "byob" });
+    if ("readAtLeast" in reader) return reader;
+    (reader as { releaseLock(): void }).releaseLock();
+  } catch {
+    // Not a byte stream.
+  }
+  return undefined;
+}

@@ -1,0 +1,83 @@
+import { createHash } from "node:crypto";
+import { ProxyError } from "../errors/proxy-error.ts";
+import { checkFile, type IngestPorts, type ScopedFile } from "./ingest.ts";
+import type { EventSink, FileRecord, Scope } from "./ports.ts";
+import { readChunks } from "./read-body.ts";
+import type { SourceChain } from "./source-chain.ts";
+
+const RESTORE_DEADLINE_MS = 8000;
+
+/**
+ * Put a damaged or missing committed file back from its source, if that still has the same.
+ *
+ * The same is: equal bytes, or, for a zip, an equal `h1:` (two makers of one zip compress it
+ * differently). The damaged bytes move to quarantine.
+ *
+ * @throws ProxyError `storage_unavailable` when the source has something else or nothing; the
+ *   event is reported.
+ */
+export async function restoreFile(
+  ports: IngestPorts & { readonly events: EventSink },
+  file: ScopedFile,
+  record: FileRecord,
+  chain: SourceChain,
+): Promise<FileRecord> {
+  const { scope, request } = file;
+  const { path } = request;
+  if (await isIntact(ports, file, record)) return record;
+  ports.events.report({
+    action: "file-damaged",
+    scope,
+    path,
+    reason: "stored bytes are not those recorded",
+  });
+  const answer = await chain.ask(request, { deadlineMs: RESTORE_DEADLINE_MS });
+  if (!answer.found) throw lost(ports, scope, path, "the source no longer has it");
+  const checked = await checkFile(ports, file, answer);
+  const isSame =
+    checked.record.sha256 === record.sha256 ||
+    (record.h1 !== undefined && checked.record.h1 === record.h1);
+  if (!isSame) {
+    if (!(checked.content instanceof Uint8Array)) await checked.content.discard();
+    throw lost(ports, scope, path, "the source now has something else");
+  }
+  const restored = { ...record, ...checked.record, fetchedAt: record.fetchedAt };
+  await ports.files.quarantine(scope, path, ports.newName());
+  if (checked.content instanceof Uint8Array) {
+    return await ports.files.create(scope, path, checked.content, restored);
+  }
+  return await ports.files.createStaged(scope, path, checked.content, restored);
+}
+
+/** Whether another caller has restored the file already, or the reader was mistaken. */
+async function isIntact(
+  ports: IngestPorts,
+  { scope, request }: ScopedFile,
+  record: FileRecord,
+): Promise<boolean> {
+  const file = await ports.files.open(scope, request.path);
+  if (file === undefined) return false;
+  const limits = { sizeBytes: undefined, maxBytes: record.sizeBytes };
+  const reader = readChunks(file.body, limits, ports.clock);
+  const hash = createHash("sha256");
+  try {
+    for (;;) {
+      const chunk = await reader.next();
+      if (chunk === undefined) return hash.digest("hex") === record.sha256;
+      hash.update(chunk);
+    }
+  } catch {
+    await reader.cancel();
+    return false;
+  }
+}
+
+function lost(
+  ports: { readonly events: EventSink },
+  scope: Scope,
+  path: string,
+  reason: string,
+): ProxyError {
+  ports.events.report({ action: "file-lost", scope, path, reason });
+  return new ProxyError("storage_unavailable", `the stored file is damaged and ${reason}`);
+}

@@ -1,0 +1,269 @@
+import { fromErrorValue, ProxyError } from "../errors/proxy-error.ts";
+import {
+  type FileRequest,
+  isFileRequest,
+  type ModuleRequest,
+  type MutableRequest,
+} from "../module/request.ts";
+import { type Answer, CONTENT_TYPES, type WholeAnswer } from "./answer.ts";
+import { sha256Hex } from "../module/sha256.ts";
+import { LruCache } from "./lru-cache.ts";
+import type {
+  AnswerCopies,
+  Clock,
+  Coordinators,
+  FileStore,
+  MutableAnswer,
+  Scope,
+} from "./ports.ts";
+import { StoredZips } from "./stored-zips.ts";
+
+/** What serving modules works with. */
+export interface ServePorts {
+  readonly files: FileStore;
+  readonly coordinators: Coordinators;
+  /** Present where reading a copy is cheaper than asking the coordinator. */
+  readonly copies: AnswerCopies | undefined;
+  readonly clock: Clock;
+  readonly times: {
+    readonly memorySeconds: number;
+    readonly listSeconds: number;
+  };
+  /** Upper bound of what is kept in memory. */
+  readonly memoryBytes: number;
+}
+
+/** How one request is to be answered. */
+export interface ServeOptions {
+  /** Whether to answer from storage only. */
+  readonly cachedOnly: boolean;
+  /** Whether the client takes a whole body now: no HEAD and no range. */
+  readonly stream: boolean;
+  /** Lets work go on behind the answer. */
+  defer(work: Promise<unknown>): void;
+}
+
+interface Remembered {
+  /** Undefined for an absence, whose reason is kept. */
+  readonly answer: WholeAnswer | undefined;
+  readonly reason: string;
+  freshUntilMs: number;
+  readonly staleUntilMs: number;
+}
+
+// An answer this much older than fresh is still served at once, with one refresh behind it.
+const STALE_MS = 600_000;
+// How long a refresh that brought nothing new is not repeated.
+const REFRESH_PAUSE_MS = 5000;
+const ENTRY_OVERHEAD_BYTES = 400;
+
+/** Answers module requests from the tiers, the nearest first; the coordinator is the last. */
+export class ModuleServer {
+  readonly #ports: ServePorts;
+  readonly #memory: LruCache<Remembered>;
+  readonly #zips: StoredZips;
+
+  constructor(ports: ServePorts) {
+    this.#ports = ports;
+    this.#memory = new LruCache(ports.memoryBytes);
+    this.#zips = new StoredZips(ports);
+  }
+
+  /**
+   * The answer, if memory has it: no await on the hot path.
+   *
+   * @throws ProxyError `module_not_found` for a remembered absence.
+   */
+  tryServeFromMemory(
+    scope: Scope,
+    request: ModuleRequest,
+    options: ServeOptions,
+  ): WholeAnswer | undefined {
+    const remembered = this.#memory.get(`${scope}/${request.path}`);
+    if (remembered === undefined) return undefined;
+    const nowMs = this.#ports.clock.now();
+    if (nowMs >= remembered.staleUntilMs) return undefined;
+    if (remembered.answer === undefined) {
+      if (options.cachedOnly) return undefined;
+      throw new ProxyError("module_not_found", remembered.reason);
+    }
+    if (nowMs >= remembered.freshUntilMs && !isFileRequest(request) && !options.cachedOnly) {
+      remembered.freshUntilMs = nowMs + REFRESH_PAUSE_MS;
+      options.defer(this.#refresh(scope, request as MutableRequest));
+    }
+    return remembered.answer;
+  }
+
+  /**
+   * The answer from the tiers behind memory.
+   *
+   * @throws ProxyError absence (`module_not_found`, `not_fetched`) as well as every failure.
+   */
+  async serve(scope: Scope, request: ModuleRequest, options: ServeOptions): Promise<Answer> {
+    if (!isFileRequest(request)) {
+      return await this.#serveMutable(scope, request as MutableRequest, options);
+    }
+    if (request.kind === "zip") {
+      const stored = await this.#zips.find(scope, request);
+      if (stored !== undefined) return stored;
+    } else {
+      const stored = await this.#readSmall(scope, request);
+      if (stored !== undefined) return stored;
+    }
+    if (options.cachedOnly) throw new ProxyError("not_fetched", describe(request));
+    return await this.#fetchFile(scope, request, options);
+  }
+
+  async #readSmall(scope: Scope, request: FileRequest): Promise<WholeAnswer | undefined> {
+    const file = await this.#ports.files.open(scope, request.path);
+    if (file === undefined) return undefined;
+    const body = new Uint8Array(await new Response(file.body).arrayBuffer());
+    const sha256 = sha256Hex(body);
+    if (sha256 === file.record.sha256) return this.#rememberFile(scope, request, body, sha256);
+    await this.#restore(scope, request);
+    return await this.#readSmall(scope, request);
+  }
+
+  async #restore(scope: Scope, request: FileRequest): Promise<void> {
+    const outcome = await this.#ports.coordinators.file(scope, request, {
+      stream: false,
+      damaged: true,
+    });
+    if (outcome.kind === "failed") throw fromErrorValue(outcome.error);
+  }
+
+  async #fetchFile(scope: Scope, request: FileRequest, options: ServeOptions): Promise<Answer> {
+    const { stream } = options;
+    const outcome = await this.#ports.coordinators.file(scope, request, { stream });
+    switch (outcome.kind) {
+      case "bytes":
+        return this.#rememberFile(scope, request, outcome.body, outcome.record.sha256);
+      case "stream":
+        return { kind: "live", contentType: CONTENT_TYPES.zip, ...pick(outcome) };
+      case "absent":
+        throw this.#rememberAbsence(scope, request, outcome.reason, outcome.untilMs);
+      case "failed":
+        throw fromErrorValue(outcome.error);
+      case "stored": {
+        const answer =
+          request.kind === "zip"
+            ? await this.#zips.find(scope, request)
+            : await this.#readSmall(scope, request);
+        if (answer !== undefined) return answer;
+        throw new ProxyError("storage_unavailable", "a file is gone as soon as it was stored");
+      }
+    }
+  }
+
+  async #serveMutable(
+    scope: Scope,
+    request: MutableRequest,
+    options: ServeOptions,
+  ): Promise<WholeAnswer> {
+    const { copies, coordinators } = this.#ports;
+    const copy = options.cachedOnly ? undefined : await this.#readCopy(copies, scope, request);
+    if (copy !== undefined) {
+      const answer = this.#rememberMutable(scope, request, copy);
+      if (this.#ageMs(copy) >= 0) options.defer(this.#refresh(scope, request));
+      return answer;
+    }
+    const { cachedOnly } = options;
+    const outcome = await coordinators.mutable(scope, request, { cachedOnly });
+    switch (outcome.kind) {
+      case "answer":
+        return this.#rememberMutable(scope, request, outcome.answer);
+      case "absent":
+        throw this.#rememberAbsence(scope, request, outcome.reason, outcome.untilMs);
+      case "failed":
+        throw fromErrorValue(outcome.error);
+    }
+  }
+
+  /** A copy that is good enough to be served at once. */
+  async #readCopy(
+    copies: AnswerCopies | undefined,
+    scope: Scope,
+    request: MutableRequest,
+  ): Promise<MutableAnswer | undefined> {
+    const copy = await copies?.read(scope, request.path);
+    return copy !== undefined && this.#ageMs(copy) < STALE_MS ? copy : undefined;
+  }
+
+  async #refresh(scope: Scope, request: MutableRequest): Promise<void> {
+    const { coordinators } = this.#ports;
+    const outcome = await coordinators.mutable(scope, request, { cachedOnly: false });
+    if (outcome.kind === "answer") this.#rememberMutable(scope, request, outcome.answer);
+  }
+
+  #rememberMutable(scope: Scope, request: MutableRequest, answer: MutableAnswer): WholeAnswer {
+    const key = `${scope}/${request.path}`;
+    const freshUntilMs = answer.fetchedAtMs + this.#ports.times.listSeconds * 1000;
+    const whole: WholeAnswer = {
+      kind: "whole",
+      body: answer.body,
+      sizeBytes: Buffer.byteLength(answer.body),
+      sha256: sha256Hex(answer.body),
+      contentType: CONTENT_TYPES[request.kind],
+      immutable: false,
+    };
+    this.#memory.set(
+      key,
+      { answer: whole, reason: "", freshUntilMs, staleUntilMs: freshUntilMs + STALE_MS },
+      2 * key.length + whole.sizeBytes + ENTRY_OVERHEAD_BYTES,
+    );
+    return whole;
+  }
+
+  #rememberFile(scope: Scope, request: FileRequest, body: Uint8Array, sha256: string): WholeAnswer {
+    const key = `${scope}/${request.path}`;
+    const untilMs = this.#ports.clock.now() + this.#ports.times.memorySeconds * 1000;
+    const contentType = CONTENT_TYPES[request.kind];
+    const sizeBytes = body.length;
+    const answer: WholeAnswer = {
+      kind: "whole",
+      body,
+      sizeBytes,
+      sha256,
+      contentType,
+      immutable: true,
+    };
+    this.#memory.set(
+      key,
+      { answer, reason: "", freshUntilMs: untilMs, staleUntilMs: untilMs },
+      2 * key.length + sizeBytes + ENTRY_OVERHEAD_BYTES,
+    );
+    return answer;
+  }
+
+  #rememberAbsence(
+    scope: Scope,
+    request: ModuleRequest,
+    reason: string,
+    untilMs: number,
+  ): ProxyError {
+    const key = `${scope}/${request.path}`;
+    this.#memory.set(
+      key,
+      { answer: undefined, reason, freshUntilMs: untilMs, staleUntilMs: untilMs },
+      2 * (key.length + reason.length) + ENTRY_OVERHEAD_BYTES,
+    );
+    return new ProxyError("module_not_found", reason);
+  }
+
+  /** How much older than fresh an answer is; negative while it is fresh. */
+  #ageMs(answer: MutableAnswer): number {
+    const freshUntilMs = answer.fetchedAtMs + this.#ports.times.listSeconds * 1000;
+    return this.#ports.clock.now() - freshUntilMs;
+  }
+}
+
+function pick(outcome: { sizeBytes: number | undefined; body: ReadableStream<Uint8Array> }): {
+  sizeBytes: number | undefined;
+  body: ReadableStream<Uint8Array>;
+} {
+  return { sizeBytes: outcome.sizeBytes, body: outcome.body };
+}
+
+function describe(request: ModuleRequest): string {
+  return request.version === "" ? request.modulePath : `${request.modulePath}@${request.version}`;
+}

@@ -1,0 +1,50 @@
+import type { Scope } from "../proxy/ports.ts";
+import type { DiskFolder } from "./disk-folder.ts";
+
+const MAX_PATHS_PER_PAGE = 2000;
+const VERSIONS_FOLDER = "@v";
+
+/**
+ * Walk the committed files of a scope, folder by folder in the order of their names.
+ *
+ * The cursor is the last folder of versions that was read, so a page costs a listing of that
+ * folder's ancestors and of what follows, however large the whole store is.
+ *
+ * @returns Paths below the scope of files that have a record.
+ */
+export async function walkModules(
+  folder: DiskFolder,
+  scope: Scope,
+  cursor: string | undefined,
+  recordSuffix: string,
+): Promise<{ paths: string[]; cursor: string | undefined }> {
+  const paths: string[] = [];
+  let last: string | undefined;
+
+  /** Returns whether the page is full. */
+  async function visit(path: string, after: readonly string[]): Promise<boolean> {
+    const entries = await folder.list(path === "" ? scope : `${scope}/${path}`);
+    if (path.endsWith(`/${VERSIONS_FOLDER}`)) {
+      for (const { name } of entries) {
+        if (name.endsWith(recordSuffix)) {
+          paths.push(`${path}/${name.slice(0, -recordSuffix.length)}`);
+        }
+      }
+      last = path;
+      return paths.length >= MAX_PATHS_PER_PAGE;
+    }
+    const [resume, ...deeper] = after;
+    const folders = entries.filter((entry) => entry.type === "directory").map(({ name }) => name);
+    for (const name of folders.toSorted()) {
+      if (resume !== undefined && name < resume) continue;
+      const isResumed = name === resume;
+      if (isResumed && deeper.length === 0) continue;
+      const child = path === "" ? name : `${path}/${name}`;
+      if (await visit(child, isResumed ? deeper : [])) return true;
+    }
+    return false;
+  }
+
+  const isFull = await visit("", cursor === undefined ? [] : cursor.split("/"));
+  return { paths, cursor: isFull ? last : undefined };
+}

@@ -1,0 +1,235 @@
+import type { FileKind, FileRequest } from "../module/request.ts";
+import { sortVersions } from "../module/version.ts";
+import type { AnswerIndex, MutableAnswer, Scope } from "../proxy/ports.ts";
+
+/** Something that is written outside of the coordinator, some time after the change. */
+export interface OutboxItem {
+  readonly scope: Scope;
+  readonly escapedPath: string;
+  /** `tree`: the static tree's `@v/list`; otherwise the path of an answer whose copy is due. */
+  readonly what: string;
+}
+
+const KIND_BITS = { info: 1, mod: 2, zip: 4 } as const satisfies Record<FileKind, number>;
+const ALL_KINDS = 7;
+const TREE_DELAY_MS = 1000;
+// A module that is asked for every branch and hash keeps only the latest answers.
+const MAX_QUERIES_PER_MODULE = 200;
+const COPY_INTERVAL_MS = 1000;
+const COPY_AGAIN_MS = 60_000;
+// An unchanged list is copied again only when the copy would grow too old to be served.
+const COPY_REFRESH_MS = 540_000;
+
+/** A coordinator's durable rows, and what is still to be written outside because of them. */
+export class SqliteIndex implements AnswerIndex {
+  readonly #storage: DurableObjectStorage;
+  readonly #now: () => number;
+  readonly #hasCopies: boolean;
+
+  /** @param hasCopies Whether changing answers are copied to where every isolate can read them. */
+  constructor(storage: DurableObjectStorage, now: () => number, hasCopies: boolean) {
+    this.#storage = storage;
+    this.#now = now;
+    this.#hasCopies = hasCopies;
+    storage.sql.exec(`
+      CREATE TABLE IF NOT EXISTS answers (
+        scope TEXT, path TEXT, escaped_path TEXT, kind TEXT, body TEXT, newest_pseudo TEXT,
+        fetched_at_ms INTEGER, revision INTEGER, copied_at_ms INTEGER DEFAULT 0,
+        PRIMARY KEY (scope, path)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS stored (
+        scope TEXT, escaped_path TEXT, version TEXT, kinds INTEGER,
+        PRIMARY KEY (scope, escaped_path, version)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS outbox (
+        scope TEXT, escaped_path TEXT, what TEXT, due_at_ms INTEGER,
+        PRIMARY KEY (scope, escaped_path, what)) WITHOUT ROWID;`);
+  }
+
+  read(scope: Scope, path: string): MutableAnswer | undefined {
+    const [row] = this.#storage.sql
+      .exec<AnswerRow>(
+        "SELECT body, newest_pseudo, fetched_at_ms, revision, copied_at_ms FROM answers WHERE scope = ? AND path = ?",
+        scope,
+        path,
+      )
+      .toArray();
+    return row && toAnswer(row);
+  }
+
+  write(
+    scope: Scope,
+    request: { readonly path: string; readonly escapedPath: string; readonly kind: string },
+    answer: Omit<MutableAnswer, "revision">,
+  ): MutableAnswer {
+    const { path, escapedPath, kind } = request;
+    const { sql } = this.#storage;
+    const [row] = sql
+      .exec<AnswerRow>(
+        `INSERT INTO answers (scope, path, escaped_path, kind, body, newest_pseudo, fetched_at_ms, revision)
+         VALUES (?, ?, ?, ?, ?, ?, ?, 1)
+         ON CONFLICT (scope, path) DO UPDATE SET
+           copied_at_ms = CASE WHEN body = excluded.body THEN copied_at_ms ELSE 0 END,
+           body = excluded.body, newest_pseudo = excluded.newest_pseudo,
+           fetched_at_ms = excluded.fetched_at_ms, revision = revision + 1
+         RETURNING body, newest_pseudo, fetched_at_ms, revision, copied_at_ms`,
+        scope,
+        path,
+        escapedPath,
+        kind,
+        answer.body,
+        answer.newestPseudo ?? null,
+        answer.fetchedAtMs,
+      )
+      .toArray();
+    if (kind === "query") this.#forgetOldQueries(scope, escapedPath);
+    const isCopyDue = this.#now() - (row?.copied_at_ms ?? 0) >= COPY_REFRESH_MS;
+    if (this.#hasCopies && kind === "list" && isCopyDue) {
+      this.#schedule({ scope, escapedPath, what: path }, COPY_INTERVAL_MS);
+    }
+    return row === undefined ? { ...answer, revision: 1 } : toAnswer(row);
+  }
+
+  noteStored(scope: Scope, request: FileRequest): void {
+    const { escapedPath, version, kind } = request;
+    const [row] = this.#storage.sql
+      .exec<{ kinds: number }>(
+        `INSERT INTO stored (scope, escaped_path, version, kinds) VALUES (?, ?, ?, ?)
+         ON CONFLICT (scope, escaped_path, version) DO UPDATE SET kinds = kinds | excluded.kinds
+         RETURNING kinds`,
+        scope,
+        escapedPath,
+        version,
+        KIND_BITS[kind],
+      )
+      .toArray();
+    if (row?.kinds === ALL_KINDS) {
+      this.#schedule({ scope, escapedPath, what: "tree" }, TREE_DELAY_MS);
+    }
+  }
+
+  /** Versions of which all three files are stored: what the static tree can promise. */
+  completeVersions(scope: Scope, escapedPath: string): string[] {
+    const rows = this.#storage.sql
+      .exec<{ version: string }>(
+        "SELECT version FROM stored WHERE scope = ? AND escaped_path = ? AND kinds = ?",
+        scope,
+        escapedPath,
+        ALL_KINDS,
+      )
+      .toArray();
+    return sortVersions(rows.map(({ version }) => version));
+  }
+
+  /**
+   * Add stored versions of a module that a walk over the files has found.
+   *
+   * @returns Every version that is known to be stored.
+   */
+  addStored(
+    scope: Scope,
+    escapedPath: string,
+    versions: readonly { readonly version: string; readonly kinds: readonly FileKind[] }[],
+  ): string[] {
+    for (const { version, kinds } of versions) {
+      this.#storage.sql.exec(
+        `INSERT INTO stored (scope, escaped_path, version, kinds) VALUES (?, ?, ?, ?)
+         ON CONFLICT (scope, escaped_path, version) DO UPDATE SET kinds = kinds | excluded.kinds`,
+        scope,
+        escapedPath,
+        version,
+        kinds.reduce((bits, kind) => bits | KIND_BITS[kind], 0),
+      );
+    }
+    this.#schedule({ scope, escapedPath, what: "tree" }, TREE_DELAY_MS);
+    return this.#storage.sql
+      .exec<{ version: string }>(
+        "SELECT version FROM stored WHERE scope = ? AND escaped_path = ?",
+        scope,
+        escapedPath,
+      )
+      .toArray()
+      .map(({ version }) => version);
+  }
+
+  /** Take what is due by now; what fails must be given back by {@link SqliteIndex.postpone}. */
+  takeDue(): OutboxItem[] {
+    return this.#storage.sql
+      .exec<{ scope: string; escaped_path: string; what: string }>(
+        `DELETE FROM outbox WHERE due_at_ms <= ? RETURNING scope, escaped_path, what`,
+        this.#now(),
+      )
+      .toArray()
+      .map((row) => ({ scope: row.scope as Scope, escapedPath: row.escaped_path, what: row.what }));
+  }
+
+  postpone(item: OutboxItem, delayMs: number): void {
+    this.#schedule(item, delayMs);
+  }
+
+  /** The copy of an answer is written; the first one after a change is written once again. */
+  noteCopied(item: OutboxItem): void {
+    const [row] = this.#storage.sql
+      .exec<{ copied_at_ms: number }>(
+        "SELECT copied_at_ms FROM answers WHERE scope = ? AND path = ?",
+        item.scope,
+        item.what,
+      )
+      .toArray();
+    this.#storage.sql.exec(
+      "UPDATE answers SET copied_at_ms = ? WHERE scope = ? AND path = ?",
+      this.#now(),
+      item.scope,
+      item.what,
+    );
+    // A write that was overtaken by an older one, or lost, is mended by this second one.
+    if (row?.copied_at_ms === 0) this.#schedule(item, COPY_AGAIN_MS);
+  }
+
+  /** When the next item is due; undefined when nothing waits. */
+  nextDueMs(): number | undefined {
+    const [row] = this.#storage.sql
+      .exec<{ due: number | null }>("SELECT min(due_at_ms) AS due FROM outbox")
+      .toArray();
+    return row?.due ?? undefined;
+  }
+
+  #schedule(item: OutboxItem, delayMs: number): void {
+    const dueMs = this.#now() + delayMs;
+    this.#storage.sql.exec(
+      `INSERT INTO outbox (scope, escaped_path, what, due_at_ms) VALUES (?, ?, ?, ?)
+       ON CONFLICT (scope, escaped_path, what) DO NOTHING`,
+      item.scope,
+      item.escapedPath,
+      item.what,
+      dueMs,
+    );
+    void this.#storage.setAlarm(Math.min(dueMs, this.nextDueMs() ?? dueMs));
+  }
+
+  #forgetOldQueries(scope: Scope, escapedPath: string): void {
+    this.#storage.sql.exec(
+      `DELETE FROM answers WHERE scope = ?1 AND path IN (
+         SELECT path FROM answers WHERE scope = ?1 AND path > ?2 || '/@v/' AND path < ?2 || '/@v0'
+           AND kind = 'query' ORDER BY fetched_at_ms DESC LIMIT -1 OFFSET ?3)`,
+      scope,
+      escapedPath,
+      MAX_QUERIES_PER_MODULE,
+    );
+  }
+}
+
+type AnswerRow = {
+  body: string;
+  newest_pseudo: string | null;
+  fetched_at_ms: number;
+  revision: number;
+  copied_at_ms: number;
+};
+
+function toAnswer(row: AnswerRow): MutableAnswer {
+  return {
+    body: row.body,
+    fetchedAtMs: row.fetched_at_ms,
+    revision: row.revision,
+    ...(row.newest_pseudo === null ? {} : { newestPseudo: row.newest_pseudo }),
+  };
+}

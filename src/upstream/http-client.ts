@@ -1,0 +1,250 @@
+import { ProxyError } from "../errors/proxy-error.ts";
+import type { Clock } from "../proxy/ports.ts";
+
+/** One server that we ask, as configured. */
+export interface HttpOrigin {
+  /** Shown in errors and logs in place of the URL. */
+  readonly name: string;
+  /** Without a slash at the end. */
+  readonly baseUrl: string;
+  /** Value of the Authorization header; sent to the origin of `baseUrl` and nowhere else. */
+  readonly authorization: string | undefined;
+  /** Statuses that mean "absent here". */
+  readonly notFound: readonly number[];
+}
+
+/** A complete head of an answer; the body is still on its way. */
+export type HttpAnswer =
+  | { readonly found: false; readonly reason: string }
+  | {
+      readonly found: true;
+      readonly body: ReadableStream<Uint8Array>;
+      readonly sizeBytes: number | undefined;
+      readonly contentType: string;
+    };
+
+/** The only way out of the product. */
+export interface HttpClient {
+  /**
+   * GET a path below an origin, with retries and redirects.
+   *
+   * @param path Starts with a slash; already escaped for a URL.
+   * @param deadlineMs Time to the first byte of the answer, tries and redirects included.
+   * @returns Absence as a value.
+   * @throws ProxyError with the code that the failure maps to; see {@link toFailure}.
+   */
+  get(origin: HttpOrigin, path: string, deadlineMs: number): Promise<HttpAnswer>;
+  /** Whether an origin answers at all, and not with a failure of its own. Never fails. */
+  probe(origin: HttpOrigin, deadlineMs: number): Promise<boolean>;
+}
+
+const MAX_TRIES = 3;
+const MAX_REDIRECTS = 5;
+const RETRY_BASE_MS = 100;
+// A Retry-After within this time is waited for; a longer one ends the tries.
+const MAX_RETRY_AFTER_MS = 2000;
+const MAX_REASON_BYTES = 8 * 1024;
+const MAX_REASON_CHARACTERS = 300;
+
+type Try =
+  | { readonly kind: "done"; readonly answer: HttpAnswer }
+  | { readonly kind: "failed"; readonly error: ProxyError; readonly retryAfterMs: number }
+  | { readonly kind: "final"; readonly error: ProxyError };
+
+/** Tries, redirects and statuses of the sources; the one user of the platform's `fetch`. */
+class FetchClient implements HttpClient {
+  readonly #clock: Clock;
+  readonly #send: typeof fetch;
+
+  constructor(clock: Clock, send: typeof fetch) {
+    this.#clock = clock;
+    this.#send = send;
+  }
+
+  async get(origin: HttpOrigin, path: string, deadlineMs: number): Promise<HttpAnswer> {
+    const endMs = this.#clock.now() + deadlineMs;
+    for (let tries = 1; ; tries++) {
+      const result = await this.#tryOnce(origin, path, endMs);
+      if (result.kind === "done") return result.answer;
+      if (result.kind === "final" || tries === MAX_TRIES) throw result.error;
+      const jittered = RETRY_BASE_MS * tries * (0.5 + this.#clock.random());
+      const delayMs = Math.max(result.retryAfterMs, jittered);
+      if (delayMs > MAX_RETRY_AFTER_MS || this.#clock.now() + delayMs >= endMs) throw result.error;
+      await this.#clock.wait(delayMs);
+    }
+  }
+
+  async probe(origin: HttpOrigin, deadlineMs: number): Promise<boolean> {
+    try {
+      const response = await this.#sendInTime(origin, "/", this.#clock.now() + deadlineMs);
+      await response.body?.cancel();
+      return response.status < 500;
+    } catch {
+      return false;
+    }
+  }
+
+  async #tryOnce(origin: HttpOrigin, path: string, endMs: number): Promise<Try> {
+    try {
+      return await judge(origin, await this.#sendInTime(origin, path, endMs));
+    } catch (error) {
+      if (error instanceof ProxyError) return { kind: "final", error };
+      const detail = `${origin.name} could not be reached`;
+      return {
+        kind: "failed",
+        error: new ProxyError("upstream_unavailable", detail, { cause: error }),
+        retryAfterMs: 0,
+      };
+    }
+  }
+
+  /** The head of the answer, redirects followed; the body is not timed here. */
+  async #sendInTime(origin: HttpOrigin, path: string, endMs: number): Promise<Response> {
+    const abort = new AbortController();
+    const leftMs = Math.max(1, endMs - this.#clock.now());
+    const cancelTimer = this.#clock.after(leftMs, () => abort.abort());
+    try {
+      return await follow(this.#send, origin, path, abort.signal);
+    } catch (error) {
+      if (!abort.signal.aborted) throw error;
+      const detail = `${origin.name} sent nothing in time`;
+      throw new ProxyError("upstream_timeout", detail, { cause: error });
+    } finally {
+      cancelTimer();
+    }
+  }
+}
+
+/**
+ * Make the HTTP client.
+ *
+ * @param clock Waiting and jitter.
+ * @param send The platform's `fetch`; replaced in tests that reach no network.
+ */
+export function createHttpClient(clock: Clock, send: typeof fetch = fetch): HttpClient {
+  return new FetchClient(clock, send);
+}
+
+/** Send the request and follow redirects by hand, so that the credential stays at its origin. */
+async function follow(
+  send: typeof fetch,
+  origin: HttpOrigin,
+  path: string,
+  signal: AbortSignal,
+): Promise<Response> {
+  const home = new URL(origin.baseUrl).origin;
+  let url = new URL(origin.baseUrl + path);
+  for (let hops = 0; ; hops++) {
+    const headers = new Headers({ "Accept-Encoding": "identity", "User-Agent": "goproxy-edge" });
+    if (origin.authorization !== undefined && url.origin === home) {
+      headers.set("Authorization", origin.authorization);
+    }
+    const response = await send(url, { headers, redirect: "manual", signal });
+    const location = response.headers.get("Location");
+    if (response.status < 300 || response.status > 399 || location === null) return response;
+    await response.body?.cancel();
+    const target = URL.parse(location, url);
+    if (hops === MAX_REDIRECTS || target === null || !isAllowedHop(url, target)) {
+      throw new ProxyError(
+        "upstream_unavailable",
+        `${origin.name} redirects in a way not followed`,
+      );
+    }
+    url = target;
+  }
+}
+
+function isAllowedHop(from: URL, to: URL): boolean {
+  if (to.protocol === "https:") return true;
+  return to.protocol === "http:" && from.protocol === "http:";
+}
+
+async function judge(origin: HttpOrigin, response: Response): Promise<Try> {
+  if (response.status === 200 && response.body !== null) {
+    return { kind: "done", answer: toFound(response, response.body) };
+  }
+  if (response.status === 200) {
+    return { kind: "done", answer: toFound(response, new Blob([]).stream()) };
+  }
+  const reason = await readReason(origin, response);
+  if (origin.notFound.includes(response.status)) {
+    return { kind: "done", answer: { found: false, reason } };
+  }
+  return toFailure(origin, response, reason);
+}
+
+function toFound(response: Response, body: ReadableStream<Uint8Array>): HttpAnswer {
+  const length = response.headers.get("Content-Length");
+  const encoding = response.headers.get("Content-Encoding");
+  const isPlain = encoding === null || encoding === "identity";
+  return {
+    found: true,
+    body,
+    sizeBytes: length !== null && isPlain && /^[0-9]+$/.test(length) ? Number(length) : undefined,
+    contentType: response.headers.get("Content-Type") ?? "",
+  };
+}
+
+/** The one place where a status of a source becomes an error of ours. */
+function toFailure(origin: HttpOrigin, response: Response, reason: string): Try {
+  const { status } = response;
+  const said = reason === "" ? "" : `: ${reason}`;
+  const retryAfterMs = readRetryAfterMs(response);
+  if (status === 429) {
+    const options = { retryAfterSeconds: Math.ceil((retryAfterMs || 1000) / 1000) };
+    const detail = `${origin.name} asks to slow down${said}`;
+    return { kind: "final", error: new ProxyError("rate_limited", detail, options) };
+  }
+  if (status === 403) {
+    const detail = `${origin.name} answered 403${said}`;
+    return { kind: "final", error: new ProxyError("upstream_denied", detail) };
+  }
+  if (status === 401 || status === 407) {
+    const detail = `${origin.name} refused our credential (${status})`;
+    return { kind: "final", error: new ProxyError("upstream_unavailable", detail) };
+  }
+  const error = new ProxyError("upstream_unavailable", `${origin.name} answered ${status}${said}`);
+  if (status >= 500 || status === 408) return { kind: "failed", error, retryAfterMs };
+  return { kind: "final", error };
+}
+
+/** 0 when there is none; garbage counts as none. */
+function readRetryAfterMs(response: Response): number {
+  const text = response.headers.get("Retry-After")?.trim() ?? "";
+  return /^[0-9]{1,6}$/.test(text) ? Number(text) * 1000 : 0;
+}
+
+/** The first line of a plain-text error body, fit to be shown. */
+async function readReason(origin: HttpOrigin, response: Response): Promise<string> {
+  const type = response.headers.get("Content-Type") ?? "";
+  if (response.body === null) return "";
+  if (!type.startsWith("text/plain")) {
+    await response.body.cancel();
+    return "";
+  }
+  const text = await readStart(response.body);
+  const line = text.split("\n", 1)[0] ?? "";
+  const secret = origin.authorization?.split(" ")[1];
+  if (secret !== undefined && text.includes(secret)) return "";
+  return line
+    .replaceAll(/[^\x20-\x7e]/g, "")
+    .slice(0, MAX_REASON_CHARACTERS)
+    .trim();
+}
+
+async function readStart(body: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  const reader = body.getReader();
+  let text = "";
+  try {
+    while (text.length < MAX_REASON_BYTES) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      text += decoder.decode(value, { stream: true });
+    }
+    await reader.cancel();
+  } catch {
+    // The status alone tells enough.
+  }
+  return text;
+}
