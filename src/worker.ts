@@ -1,85 +1,59 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import { DurableObject } from "cloudflare:workers";
-import { type Config, parseConfig } from "./config/config.ts";
-import { ProxyError } from "./errors/proxy-error.ts";
-import { type AppPorts, createApp, type JobState, type Readiness } from "./http/app.ts";
-import { createHandler, type Defer } from "./http/handler.ts";
+import { ProxyError, toErrorValue } from "./errors/proxy-error.ts";
+import type { JobRequest, JobState } from "./http/app.ts";
+import type { Defer } from "./http/handler.ts";
 import { respondError } from "./http/respond.ts";
+import { parseRoute } from "./http/route.ts";
 import type { FileRequest, MutableRequest } from "./module/request.ts";
+import { toScope } from "./proxy/access.ts";
 import { Coordinator as CoordinatorService } from "./proxy/coordinator.ts";
+import { createLedgerVerifier } from "./proxy/ledger-verifier.ts";
 import { MemoryBudget } from "./proxy/memory-budget.ts";
 import {
-  type Clock,
   type FileOptions,
   type FileOutcome,
-  type FileStore,
   type MutableOutcome,
   PUBLIC_SCOPE,
   type Scope,
-  type Verifier,
 } from "./proxy/ports.ts";
-import { type RebuiltModule, reindexPage, toListOf } from "./proxy/reindex.ts";
-import { ModuleServer } from "./proxy/serve-module.ts";
-import { createSourceChain, type SourceChain } from "./proxy/source-chain.ts";
+import {
+  type RebuiltModule,
+  toListOf,
+  toModules,
+  type WalkedPage,
+  walkScopes,
+} from "./proxy/reindex.ts";
+import { type Damage, verifyFile, type VerifyPorts } from "./proxy/verify-store.ts";
 import { formatVersionList } from "./proxy/version-list.ts";
-import { CoordinatorClient, coordinatorName } from "./store/coordinator-client.ts";
-import { DiskFileStore } from "./store/disk-file-store.ts";
-import { KvAnswerCopies } from "./store/kv-answer-copies.ts";
-import { R2FileStore } from "./store/r2-file-store.ts";
+import {
+  type Bindings,
+  clock,
+  newRequestId,
+  readSecret,
+  type Runtime,
+  toRuntime,
+} from "./runtime.ts";
+import { coordinatorName } from "./store/coordinator-client.ts";
+import { LogStore } from "./store/log-store.ts";
 import { type OutboxItem, SqliteIndex } from "./store/sqlite-index.ts";
 import { type Job, SqliteJobs } from "./store/sqlite-jobs.ts";
-import { logRequest, securityLog } from "./telemetry/log.ts";
-import { createGoproxySource } from "./upstream/goproxy-source.ts";
-import { createHttpClient, type HttpOrigin } from "./upstream/http-client.ts";
-
-/** What the runtime hands over: one of the two sets of bindings, and secrets by their names. */
-interface Bindings {
-  /** On one machine: the folder of all files. */
-  readonly DISK?: Fetcher;
-  /** In the cloud: bucket of all files. */
-  readonly FILES?: R2Bucket;
-  /** In the cloud: copies of lists. */
-  readonly INDEX?: KVNamespace;
-  readonly COORDINATORS: DurableObjectNamespace<Coordinator>;
-  readonly DIRECTORY: DurableObjectNamespace<Directory>;
-  /** The configuration document. */
-  readonly CONFIG?: string;
-  readonly ADMIN_TOKEN?: string;
-}
-
-/** Everything that does not depend on which object or request it works for. */
-interface Runtime {
-  readonly config: Config;
-  readonly files: FileStore;
-  readonly copies: KvAnswerCopies | undefined;
-  readonly coordinators: CoordinatorClient;
-  readonly publicChain: SourceChain;
-  readonly fetch: (request: Request, defer: Defer) => Response | Promise<Response>;
-}
+import type { Result, SumdbCalls } from "./store/sumdb-object-client.ts";
+import { SumdbStore } from "./store/sumdb-store.ts";
+import { SumdbClient } from "./sumdb/client.ts";
+import { DEFAULT_VERIFIER_KEY } from "./sumdb/constants.ts";
+import { type LogEntry, SumdbLog as AppendOnlyLog } from "./sumdb/log.ts";
+import { parseSignerKey } from "./sumdb/note.ts";
+import type { SumdbPorts } from "./sumdb/ports.ts";
+import { securityLog } from "./telemetry/log.ts";
 
 const INGEST_BUDGET_BYTES = 48 * 1024 * 1024;
-const PROBE_DEADLINE_MS = 2000;
-const PROBE_AGAIN_MS = 5000;
 const JOB_SLICE_MS = 5000;
 const RETRY_OUTBOX_MS = 5000;
-const STAGED_LEFTOVER_MS = 24 * 3600 * 1000;
-
-const clock: Clock = {
-  now: () => Date.now(),
-  random: () => Math.random(),
-  wait: (delayMs) => scheduler.wait(delayMs),
-  after(delayMs, callback) {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
+const MAX_REPORTED_DAMAGES = 100;
+const SWEEP_MS = 24 * 3600 * 1000;
 
 // The one thing that ingests of an isolate share: its memory.
 const ingestBudget = new MemoryBudget(INGEST_BUDGET_BYTES);
-// Keyed by the text of the configuration; holds the newest only.
-const runtimes = new Map<string, Runtime>();
-let requestCount = 0;
-let requestIdPrefix = "";
 
 export default {
   fetch(request, env, ctx) {
@@ -87,16 +61,23 @@ export default {
     try {
       return toRuntime(env).fetch(request, defer);
     } catch (error) {
-      return respondError(
-        error instanceof ProxyError ? error : new ProxyError("internal", "unexpected failure"),
-        { requestId: newRequestId(), method: request.method, cachedOnly: false },
-      );
+      return respondUnbuilt(request, error);
     }
   },
   async scheduled(_controller, env) {
-    await toRuntime(env).files.sweep(clock.now() - STAGED_LEFTOVER_MS);
+    await toRuntime(env).files.sweep(clock.now() - SWEEP_MS);
   },
 } satisfies ExportedHandler<Bindings>;
+
+/** Without a good configuration nothing is open, but one can see that the process lives. */
+function respondUnbuilt(request: Request, thrown: unknown): Response {
+  const { target } = parseRoute(request.url);
+  if (target.kind === "own" && target.path === "/-/healthz") return new Response("ok\n");
+  const error =
+    thrown instanceof ProxyError ? thrown : new ProxyError("internal", "unexpected failure");
+  const options = { requestId: newRequestId(), method: request.method, cachedOnly: false };
+  return respondError(error, options);
+}
 
 /** Owner of the upstream fetches and of the lists of its share of the modules. */
 export class Coordinator extends DurableObject<Bindings> {
@@ -107,17 +88,17 @@ export class Coordinator extends DurableObject<Bindings> {
   constructor(ctx: DurableObjectState, env: Bindings) {
     super(ctx, env);
     this.#runtime = toRuntime(env);
-    const { files, config, copies, publicChain } = this.#runtime;
+    const { files, config, copies, verifier, chainFor } = this.#runtime;
     this.#index = new SqliteIndex(ctx.storage, () => clock.now(), copies !== undefined);
     this.#service = new CoordinatorService({
       files,
-      verifier: toVerifier(),
+      verifier: createLedgerVerifier(verifier, this.#index, securityLog),
       budget: ingestBudget,
       clock,
       newName: () => crypto.randomUUID(),
       index: this.#index,
       events: securityLog,
-      chainFor: () => publicChain,
+      chainFor,
       times: config.cache,
     });
   }
@@ -132,6 +113,10 @@ export class Coordinator extends DurableObject<Bindings> {
     options: { readonly cachedOnly: boolean },
   ): Promise<MutableOutcome> {
     return await this.#service.mutable(scope, request, options);
+  }
+
+  async recheck(scope: Scope, request: FileRequest): Promise<void> {
+    await this.#service.recheck(scope, request);
   }
 
   /** Add what a walk over the files knows of a module; a list confirmed by a source stays. */
@@ -178,6 +163,121 @@ export class Coordinator extends DurableObject<Bindings> {
   }
 }
 
+interface SumdbClients {
+  readonly online: SumdbClient;
+  /** Answers from what is stored. */
+  readonly offline: SumdbClient;
+}
+
+/** Keeper of one checksum database: the only one that moves its newest head. */
+export class SumdbLog extends DurableObject<Bindings> implements SumdbCalls {
+  #clients: SumdbClients | undefined;
+  #log: Promise<AppendOnlyLog> | undefined;
+
+  async prove(
+    name: string,
+    modulePath: string,
+    version: string,
+  ): Promise<Result<{ zip: string; mod: string; treeSize: number }>> {
+    return await toResult(async () => {
+      const { online } = this.#open(name);
+      const { hashes, treeSize } = await online.lookup(modulePath, version);
+      return { ...hashes, treeSize };
+    });
+  }
+
+  async serve(name: string, path: string, cachedOnly: boolean): Promise<Result<Uint8Array>> {
+    return await toResult(async () => {
+      const { online, offline } = this.#open(name);
+      const client = cachedOnly ? offline : online;
+      if (path === "latest") return await client.serveLatest();
+      if (path.startsWith("lookup/")) return await client.serveLookup(path.slice(7));
+      return await client.serveTile(path);
+    });
+  }
+
+  /** Append to the database that this deployment keeps for a team; its signer key stays here. */
+  async append(keyName: string, folder: string, entry: LogEntry): Promise<Result<null>> {
+    return await toResult(async () => {
+      await (await this.#openLog(keyName, folder)).append([entry]);
+      return null;
+    });
+  }
+
+  /** The answer of a database of our own. */
+  async serveOwn(keyName: string, folder: string, path: string): Promise<Result<Uint8Array>> {
+    return await toResult(async () => {
+      const log = await this.#openLog(keyName, folder);
+      if (path === "latest") return await log.serveLatest();
+      if (path.startsWith("lookup/")) return await log.serveLookup(path.slice(7));
+      return await log.serveTile(path);
+    });
+  }
+
+  async #openLog(keyName: string, folder: string): Promise<AppendOnlyLog> {
+    this.#log ??= (async () => {
+      const signer = await parseSignerKey(readSecret(this.env, keyName));
+      const { files } = toRuntime(this.env);
+      const ports = new LogStore(files, this.ctx.storage.sql, folder);
+      return new AppendOnlyLog({ signer, ports });
+    })();
+    try {
+      return await this.#log;
+    } catch (error) {
+      this.#log = undefined;
+      throw error;
+    }
+  }
+
+  #open(name: string): SumdbClients {
+    const { config, files, sumdbFetch } = toRuntime(this.env);
+    const store = new SumdbStore(files, this.ctx.storage.sql, name);
+    const verifierKey = config.sumdb?.key ?? DEFAULT_VERIFIER_KEY;
+    const toClient = (fetch: (path: string) => Promise<Uint8Array>): SumdbClient =>
+      new SumdbClient({ verifierKey, ports: toSumdbPorts(store, fetch) });
+    this.#clients ??= {
+      online: toClient(sumdbFetch),
+      offline: toClient(() =>
+        Promise.reject(new ProxyError("sumdb_unavailable", "this address answers from storage")),
+      ),
+    };
+    return this.#clients;
+  }
+}
+
+function toSumdbPorts(store: SumdbStore, fetch: (path: string) => Promise<Uint8Array>): SumdbPorts {
+  return {
+    fetch,
+    readTile: (level, index) => store.readTile(level, index),
+    putTiles: (tiles) => store.putTiles(tiles),
+    readHead: () => store.readHead(),
+    casHead: (previous, next) => store.casHead(previous, next),
+    readRecord: (key) => store.readRecord(key),
+    putRecord: (key, record) => store.putRecord(key, record),
+    onFork({ ours, theirs, proof, computedRoot }) {
+      store.keepFork(ours, theirs, clock.now());
+      const reason = "two signed heads of one database do not agree";
+      const details = { "sumdb.ours": ours, "sumdb.theirs": theirs, "sumdb.proof": proof };
+      securityLog.report({
+        action: "tree-forked",
+        reason,
+        details: { ...details, "sumdb.computed_root": computedRoot },
+      });
+    },
+  };
+}
+
+async function toResult<T>(work: () => Promise<T>): Promise<Result<T>> {
+  try {
+    return { ok: true, value: await work() };
+  } catch (error) {
+    if (!(error instanceof ProxyError)) {
+      securityLog.report({ action: "internal", reason: String(error) });
+    }
+    return { ok: false, error: toErrorValue(error) };
+  }
+}
+
 /** What the whole deployment knows: at present its jobs. */
 export class Directory extends DurableObject<Bindings> {
   readonly #jobs: SqliteJobs;
@@ -185,11 +285,15 @@ export class Directory extends DurableObject<Bindings> {
   constructor(ctx: DurableObjectState, env: Bindings) {
     super(ctx, env);
     this.#jobs = new SqliteJobs(ctx.storage.sql);
+    void ctx.blockConcurrencyWhile(async () => {
+      if ((await ctx.storage.getAlarm()) === null)
+        await ctx.storage.setAlarm(clock.now() + SWEEP_MS);
+    });
   }
 
-  async startJob(kind: "reindex"): Promise<string> {
+  async startJob({ kind, ...options }: JobRequest): Promise<string> {
     const job = crypto.randomUUID();
-    this.#jobs.start(job, kind);
+    this.#jobs.start(job, kind, options);
     await this.ctx.storage.setAlarm(clock.now());
     return job;
   }
@@ -197,14 +301,19 @@ export class Directory extends DurableObject<Bindings> {
   readJob(job: string): JobState | undefined {
     const state = this.#jobs.read(job);
     if (state === undefined) return undefined;
-    const { kind, status, files, modules, error } = state;
-    return { job, kind, status, files, modules, ...(error === null ? {} : { error }) };
+    const { kind, status, files, modules, error, damaged } = state;
+    const damages = JSON.parse(state.damages) as Damage[];
+    const base = { job, kind, status, files, modules, damaged, damages };
+    return error === null ? base : { ...base, error };
   }
 
   override async alarm(): Promise<void> {
     const untilMs = clock.now() + JOB_SLICE_MS;
     for (const job of this.#jobs.running()) await this.#run(job, untilMs);
-    if (this.#jobs.running().length > 0) await this.ctx.storage.setAlarm(clock.now());
+    const isBusy = this.#jobs.running().length > 0;
+    // Where there is no cron, this alarm takes its place.
+    if (!isBusy) await toRuntime(this.env).files.sweep(clock.now() - SWEEP_MS);
+    await this.ctx.storage.setAlarm(clock.now() + (isBusy ? 0 : SWEEP_MS));
   }
 
   async #run(started: Job, untilMs: number): Promise<void> {
@@ -222,144 +331,52 @@ export class Directory extends DurableObject<Bindings> {
   }
 
   async #step(job: Job): Promise<Job> {
-    const { files } = toRuntime(this.env);
-    const step = await reindexPage(files, PUBLIC_SCOPE, job.cursor ?? undefined, async (module) => {
-      const name = coordinatorName(PUBLIC_SCOPE, module.escapedPath);
-      await this.env.COORDINATORS.getByName(name).rebuild(PUBLIC_SCOPE, module);
-    });
+    const { files, config } = toRuntime(this.env);
+    const scopes = [PUBLIC_SCOPE, ...config.teams.map(toScope)];
+    const page = await walkScopes(files, scopes, job.cursor ?? undefined);
+    if (page === undefined) return { ...job, status: "done" };
+    const done =
+      job.kind === "verify" ? await this.#verify(job, page) : await this.#reindex(job, page);
     return {
-      ...job,
-      files: job.files + step.files,
-      modules: job.modules + step.modules,
-      cursor: step.cursor ?? null,
-      status: step.cursor === undefined ? "done" : "running",
-    };
-  }
-}
-
-/** Build everything for an environment, once for each configuration. */
-function toRuntime(env: Bindings): Runtime {
-  if (env.CONFIG === undefined) {
-    throw new ProxyError("not_configured", "this deployment was never given a configuration");
-  }
-  const known = runtimes.get(env.CONFIG);
-  if (known !== undefined) return known;
-  const runtime = buildRuntime(env, parseConfig(env.CONFIG, "CONFIG"));
-  runtimes.clear();
-  runtimes.set(env.CONFIG, runtime);
-  return runtime;
-}
-
-function buildRuntime(env: Bindings, config: Config): Runtime {
-  const files = toFileStore(env);
-  const copies = env.INDEX === undefined ? undefined : new KvAnswerCopies(env.INDEX);
-  const http = createHttpClient(clock);
-  const origins = config.upstreams.map((upstream) => toOrigin(env, upstream));
-  const sources = origins.map((origin) => createGoproxySource(http, origin));
-  const coordinators = new CoordinatorClient((name) => env.COORDINATORS.getByName(name));
-  const modules = new ModuleServer({
-    files,
-    coordinators,
-    copies,
-    clock,
-    times: config.cache,
-    memoryBytes: config.cache.memoryBytes,
-  });
-  const own = createApp({
-    checkReadiness: createReadiness(env, files, () =>
-      Promise.all(
-        origins.map(async (origin) => ({
-          name: origin.name,
-          reachable: await http.probe(origin, PROBE_DEADLINE_MS),
-        })),
-      ),
-    ),
-    adminToken: env.ADMIN_TOKEN,
-    startJob: (kind) => env.DIRECTORY.getByName("directory").startJob(kind),
-    readJob: (job) => Promise.resolve(env.DIRECTORY.getByName("directory").readJob(job)),
-    equalSecrets,
-  });
-  return {
-    config,
-    files,
-    copies,
-    coordinators,
-    publicChain: createSourceChain(sources, clock),
-    fetch: createHandler({ modules, clock, own, log: logRequest, newRequestId }),
-  };
-}
-
-function toFileStore(env: Bindings): FileStore {
-  if (env.FILES !== undefined) return new R2FileStore(env.FILES);
-  if (env.DISK !== undefined) return new DiskFileStore(env.DISK);
-  throw new ProxyError("unavailable", "neither the binding FILES nor DISK is there");
-}
-
-/** The HTTP origin of an upstream; "user:password" makes Basic, anything else Bearer. */
-function toOrigin(env: Bindings, upstream: Config["upstreams"][number]): HttpOrigin {
-  const { name, url, credential, notFound } = upstream;
-  if (credential === undefined) {
-    return { name, baseUrl: url, authorization: undefined, notFound };
-  }
-  const secret: unknown = Reflect.get(env, credential);
-  if (typeof secret !== "string" || secret === "") {
-    throw new ProxyError("unavailable", `the Worker secret ${credential} is missing or empty`);
-  }
-  const authorization = secret.includes(":")
-    ? `Basic ${Buffer.from(secret).toString("base64")}`
-    : `Bearer ${secret}`;
-  return { name, baseUrl: url, authorization, notFound };
-}
-
-/** Nothing is proven as long as no database is asked; the record says so. */
-function toVerifier(): Verifier {
-  return { prove: () => Promise.resolve({ verified: "none" }) };
-}
-
-function createReadiness(
-  env: Bindings,
-  files: FileStore,
-  probeUpstreams: () => Promise<{ name: string; reachable: boolean }[]>,
-): AppPorts["checkReadiness"] {
-  let last: { readonly atMs: number; readonly readiness: Promise<Readiness> } | undefined;
-  const works = async (result: Promise<unknown>): Promise<boolean> =>
-    await result.then(
-      () => true,
-      () => false,
-    );
-
-  async function checkAll(): Promise<Readiness> {
-    const [storage, coordinators, directory, upstreams] = await Promise.all([
-      works(files.readSystem("schema-version")),
-      works(Promise.resolve(env.COORDINATORS.getByName("coordinator-0").ping())),
-      works(Promise.resolve(env.DIRECTORY.getByName("directory").readJob(""))),
-      probeUpstreams(),
-    ]);
-    const isUp = storage && coordinators && directory;
-    const anyUpstream = upstreams.some(({ reachable }) => reachable);
-    return {
-      status: isUp ? (anyUpstream ? "ready" : "degraded") : "unavailable",
-      checks: { storage, coordinators, directory, upstreams },
+      ...done,
+      files: job.files + page.paths.length,
+      cursor: page.cursor ?? null,
+      status: page.cursor === undefined ? "done" : "running",
     };
   }
 
-  return async () => {
-    const nowMs = clock.now();
-    // Anybody may ask; the upstreams must not feel it.
-    if (last === undefined || nowMs - last.atMs >= PROBE_AGAIN_MS) {
-      last = { atMs: nowMs, readiness: checkAll() };
+  async #reindex(job: Job, { scope, paths }: WalkedPage): Promise<Job> {
+    const modules = toModules(paths);
+    for (const module of modules) {
+      const name = coordinatorName(scope, module.escapedPath);
+      await this.env.COORDINATORS.getByName(name).rebuild(scope, module);
     }
-    return await last.readiness;
-  };
-}
+    return { ...job, modules: job.modules + modules.length };
+  }
 
-function equalSecrets(a: string, b: string): boolean {
-  const digest = (text: string): Uint8Array => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(a), digest(b));
-}
-
-/** Unique over isolates and short; the prefix needs randomness, which start-up has not. */
-function newRequestId(): string {
-  if (requestIdPrefix === "") requestIdPrefix = crypto.randomUUID().slice(0, 13);
-  return `${requestIdPrefix}-${(requestCount++).toString(36)}`;
+  async #verify(job: Job, { scope, paths }: WalkedPage): Promise<Job> {
+    const { files, coordinators, verifier } = toRuntime(this.env);
+    const { deep } = JSON.parse(job.options) as { deep: boolean };
+    const ports: VerifyPorts = {
+      files,
+      coordinators,
+      clock,
+      events: securityLog,
+      newName: () => crypto.randomUUID(),
+      proveAgain: deep
+        ? async (at, request, h1) => {
+            if (at === PUBLIC_SCOPE) await verifier.begin(at, request)(h1);
+          }
+        : undefined,
+    };
+    const damages = JSON.parse(job.damages) as Damage[];
+    let { damaged } = job;
+    for (const path of paths) {
+      const damage = await verifyFile(ports, scope, path);
+      if (damage === undefined) continue;
+      damaged++;
+      if (damages.length < MAX_REPORTED_DAMAGES) damages.push(damage);
+    }
+    return { ...job, damaged, damages: JSON.stringify(damages) };
+  }
 }

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs, parseEnv } from "node:util";
 import { parse } from "yaml";
-import { type Config, parseConfig } from "../../src/config/config.ts";
+import { type Config, parseConfig, requiredSecrets } from "../../src/config/config.ts";
 import { ProxyError } from "../../src/errors/proxy-error.ts";
 import { defaultUpstreams, parseUpstreamList } from "../upstreams.ts";
 
@@ -161,7 +161,7 @@ function readSecrets(
       if (value !== undefined) secrets[name] = value;
     }
   }
-  const named = config.upstreams.flatMap(({ credential }) => credential ?? []);
+  const named = requiredSecrets(config);
   for (const name of [...OWN_SECRETS, ...named]) {
     const value = env[name];
     if (value !== undefined) secrets[name] ??= value;

@@ -14,6 +14,7 @@ export const COMPATIBILITY_DATE = "2026-10-01";
 export const DURABLE_OBJECTS = [
   { binding: "COORDINATORS", className: "Coordinator" },
   { binding: "DIRECTORY", className: "Directory" },
+  { binding: "SUMDBS", className: "SumdbLog" },
 ] as const;
 
 /**

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { Role } from "../auth/role.ts";
 import { isNode, LineCounter, parseDocument } from "yaml";
 import { ProxyError } from "../errors/proxy-error.ts";
 import { CONFIG_SCHEMA, type ConfigDocument } from "./schema.ts";
@@ -31,6 +32,37 @@ export interface CacheConfig {
   readonly memoryBytes: number;
 }
 
+/** Modules that belong to a team, and the one place that they come from. */
+export interface PrivateConfig {
+  /** In the syntax of GOPRIVATE. */
+  readonly pattern: string;
+  /** Name of an upstream. */
+  readonly source: string;
+  /** Name of a Worker secret; that of the upstream counts where there is none. */
+  readonly credential: string | undefined;
+}
+
+/** A token that is held in a Worker secret. */
+export interface TokenConfig {
+  readonly name: string;
+  readonly role: Role;
+  /** Name of a Worker secret. */
+  readonly secret: string;
+}
+
+/** A team: its addresses, rights, modules and database. */
+export interface TeamConfig {
+  /** Label in the path and the subdomain. */
+  readonly name: string;
+  /** In lower case. */
+  readonly hosts: readonly string[];
+  readonly access: "open" | "token";
+  readonly private: readonly PrivateConfig[];
+  readonly tokens: readonly TokenConfig[];
+  /** The team's own checksum database; `key` names the Worker secret of its signer key. */
+  readonly sumdb: { readonly name: string; readonly key: string } | undefined;
+}
+
 /** The whole configuration, parsed once. */
 export interface Config {
   readonly upstreams: readonly UpstreamConfig[];
@@ -38,6 +70,7 @@ export interface Config {
   readonly sumdb: SumdbConfig | undefined;
   readonly noSum: readonly string[];
   readonly cache: CacheConfig;
+  readonly teams: readonly TeamConfig[];
 }
 
 const FALLBACK_UPSTREAMS = ["https://goproxy.cn", "https://goproxy.io"];
@@ -51,7 +84,21 @@ const FALLBACK_UPSTREAMS = ["https://goproxy.cn", "https://goproxy.io"];
  * @throws ProxyError `invalid_config`, naming file, line and key.
  */
 export function parseConfig(text: string, fileName: string): Config {
-  return toConfig(parseConfigDocument(text, fileName));
+  const config = toConfig(parseConfigDocument(text, fileName));
+  checkTeams(config, fileName);
+  return config;
+}
+
+/** Names of the Worker secrets without which this configuration cannot work. */
+export function requiredSecrets({ upstreams, teams }: Config): string[] {
+  return [
+    ...upstreams.flatMap(({ credential }) => credential ?? []),
+    ...teams.flatMap((team) => [
+      ...team.private.flatMap(({ credential }) => credential ?? []),
+      ...team.tokens.map(({ secret }) => secret),
+      ...(team.sumdb === undefined ? [] : [team.sumdb.key]),
+    ]),
+  ];
 }
 
 /**
@@ -95,7 +142,44 @@ function toConfig(document: ConfigDocument): Config {
       negativeSeconds: cache.negative,
       memoryBytes: cache.memorySize,
     },
+    teams: document.teams.map((team) => ({
+      name: team.name,
+      hosts: team.hosts.map((host) => host.toLowerCase()),
+      access: team.access,
+      private: team.private.map(({ pattern, source, credential }) => ({
+        pattern,
+        source,
+        credential,
+      })),
+      tokens: team.tokens,
+      sumdb: team.sumdb,
+    })),
   };
+}
+
+/** What no schema can say: names that must be there, or must not be there twice. */
+function checkTeams({ teams, upstreams }: Config, fileName: string): void {
+  const seen = new Map<string, string>();
+  const claim = (key: string, name: string): void => {
+    const where = seen.get(name);
+    if (where !== undefined) throw invalid(fileName, key, `${name} is already in ${where}`);
+    seen.set(name, key);
+  };
+  for (const [index, team] of teams.entries()) {
+    const key = `teams[${index}]`;
+    claim(`${key}.name`, `team ${team.name}`);
+    for (const host of team.hosts) claim(`${key}.hosts`, `host ${host}`);
+    if (team.sumdb !== undefined) claim(`${key}.sumdb.name`, `database ${team.sumdb.name}`);
+    for (const [at, { source }] of team.private.entries()) {
+      if (!upstreams.some(({ name }) => name === source)) {
+        throw invalid(fileName, `${key}.private[${at}].source`, `no upstream is named ${source}`);
+      }
+    }
+  }
+}
+
+function invalid(fileName: string, key: string, problem: string): ProxyError {
+  return new ProxyError("invalid_config", `${fileName}: ${key}: ${problem}`);
 }
 
 function toPlainUpstream(url: string): NonNullable<ConfigDocument["upstreams"]>[number] {

@@ -1,10 +1,12 @@
 import * as v from "valibot";
+import { ROLES } from "../auth/role.ts";
 
 const DURATION = /^([1-9][0-9]{0,8})(s|m|h|d)$/;
 const DURATION_UNIT_SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 const SIZE = /^([1-9][0-9]{0,8})(KiB|MiB|GiB)$/;
 const SIZE_UNIT_BYTES = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
 const LABEL = /^[a-z0-9-]{1,63}$/;
+const DATABASE_NAME = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+(?:\/[A-Za-z0-9_-]+)*$/;
 const SECRET_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 
 const duration = v.pipe(
@@ -74,6 +76,32 @@ const cache = v.strictObject({
   memorySize: v.optional(size, "32MiB"),
 });
 
+const privateModules = v.strictObject({
+  pattern: v.pipe(v.string(), v.nonEmpty("must not be empty"), v.maxLength(500, "is too long")),
+  source: name,
+  credential: v.optional(secretName),
+});
+
+const staticToken = v.strictObject({
+  name,
+  role: v.picklist(ROLES, `must be one of ${ROLES.join(", ")}`),
+  secret: secretName,
+});
+
+const team = v.strictObject({
+  name,
+  hosts: v.optional(v.array(v.pipe(v.string(), v.nonEmpty("must not be empty"))), []),
+  access: v.optional(v.picklist(["open", "token"], "must be open or token"), "token"),
+  private: v.optional(v.array(privateModules), []),
+  tokens: v.optional(v.array(staticToken), []),
+  sumdb: v.optional(
+    v.strictObject({
+      name: v.pipe(v.string(), v.regex(DATABASE_NAME, "must be a host, or a host and a path")),
+      key: secretName,
+    }),
+  ),
+});
+
 /** The configuration document, as written by a person. */
 export const CONFIG_SCHEMA = v.strictObject({
   upstreams: v.optional(v.pipe(v.array(upstream), v.minLength(1, "must name an upstream"))),
@@ -82,6 +110,7 @@ export const CONFIG_SCHEMA = v.strictObject({
   noSum: v.optional(patterns, []),
   cache: v.optional(cache, {}),
   access: v.optional(v.literal("open", "must be open"), "open"),
+  teams: v.optional(v.array(team), []),
 });
 
 /** The document after parsing: defaults filled in, times in seconds, sizes in bytes. */

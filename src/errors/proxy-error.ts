@@ -27,6 +27,7 @@ export type ProxyErrorCode =
   | "upstream_timeout"
   | "upstream_invalid"
   | "checksum_mismatch"
+  | "checksum_missing"
   | "sumdb_unavailable"
   | "sumdb_invalid"
   | "tree_forked"

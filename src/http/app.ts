@@ -9,7 +9,7 @@ export interface AppPorts {
   checkReadiness(): Promise<Readiness>;
   /** Value of the Worker secret; undefined or empty when it is not set. */
   readonly adminToken: string | undefined;
-  startJob(kind: "reindex"): Promise<string>;
+  startJob(request: JobRequest): Promise<string>;
   readJob(id: string): Promise<JobState | undefined>;
   /** Whether two secrets are equal, in a time that tells nothing. */
   equalSecrets(a: string, b: string): boolean;
@@ -21,6 +21,12 @@ export interface Readiness {
   readonly checks: Readonly<Record<string, unknown>>;
 }
 
+/** Long work to be done. */
+export type JobRequest =
+  | { readonly kind: "reindex" }
+  /** `deep`: ask the checksum database again as well. */
+  | { readonly kind: "verify"; readonly deep: boolean };
+
 /** What a job says of itself. */
 export interface JobState {
   readonly job: string;
@@ -28,6 +34,9 @@ export interface JobState {
   readonly status: "running" | "done" | "failed";
   readonly files: number;
   readonly modules: number;
+  /** Damaged files found, and the first of them. */
+  readonly damaged: number;
+  readonly damages: readonly object[];
   readonly error?: string;
 }
 
@@ -56,8 +65,12 @@ export function createApp(
     await next();
   });
   app.post("/-/api/v1/reindex", async (context) =>
-    context.json({ job: await ports.startJob("reindex") }, 202),
+    context.json({ job: await ports.startJob({ kind: "reindex" }) }, 202),
   );
+  app.post("/-/api/v1/verify", async (context) => {
+    const deep = (await readOptionalBody(context.req.raw))["deep"] === true;
+    return context.json({ job: await ports.startJob({ kind: "verify", deep }) }, 202);
+  });
   app.get("/-/api/v1/jobs/:job", async (context) => {
     const state = await ports.readJob(context.req.param("job"));
     if (state === undefined) throw new ProxyError("module_not_found", "no such job");
@@ -79,6 +92,19 @@ export function createApp(
       headers,
     });
   };
+}
+
+/** The JSON object of a body; an empty one counts as {}. */
+async function readOptionalBody(request: Request): Promise<Record<string, unknown>> {
+  const text = await request.text();
+  if (text.trim() === "") return {};
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
+  } catch {
+    // Told below, like every other body that is no object.
+  }
+  throw new ProxyError("invalid_request", "the body must be a JSON object");
 }
 
 function notFound(): ProxyError {

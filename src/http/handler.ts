@@ -1,5 +1,7 @@
 import { ProxyError } from "../errors/proxy-error.ts";
-import { type Clock, PUBLIC_SCOPE, type Scope } from "../proxy/ports.ts";
+import type { Access, Caller } from "../proxy/access.ts";
+import type { Clock, Scope } from "../proxy/ports.ts";
+import type { WholeAnswer } from "../proxy/answer.ts";
 import type { ModuleServer, ServeOptions } from "../proxy/serve-module.ts";
 import type { ModuleRequest } from "../module/request.ts";
 import { type CacheRules, respond, respondError, respondWhole } from "./respond.ts";
@@ -8,11 +10,16 @@ import { parseRoute, type Route } from "./route.ts";
 /** What the HTTP layer works with. */
 export interface HandlerPorts {
   readonly modules: ModuleServer;
+  /** Answers everything below `/sumdb/`. */
+  readonly serveSumdb: (caller: Caller, path: string, cachedOnly: boolean) => Promise<WholeAnswer>;
+  readonly access: Access;
   readonly clock: Clock;
   /** Answers `/` and `/-/…`. */
   readonly own: (request: Request, path: string, requestId: string) => Promise<Response>;
   /** Writes the one log line of a request. */
   readonly log: (line: LogLine) => void;
+  /** Tells somebody of a fault of ours, whose text no client sees. */
+  readonly reportFault: (error: unknown, requestId: string) => void;
   /** Unique for every request. */
   newRequestId(): string;
 }
@@ -52,6 +59,7 @@ interface Outcome {
 const CACHED_ONLY_HEADER = "Disable-Module-Fetch";
 // Values that Go's strconv.ParseBool takes for true.
 const TRUE_VALUES: ReadonlySet<string> = new Set(["1", "t", "T", "TRUE", "true", "True"]);
+const OPEN_CALLER: Caller = { team: undefined, role: undefined };
 const OPEN_RULES: CacheRules = { open: true, cachedOnly: false };
 
 /**
@@ -71,38 +79,50 @@ export function createHandler(
       defer,
     };
     const { target } = exchange.route;
-    if (target.kind === "own") return answerOwn(ports, exchange, target.path);
     try {
+      const caller = enter(ports, exchange);
+      if (target.kind === "own") return answerOwn(ports, exchange, target.path);
       checkMethod(request.method);
-      if (target.kind === "malformed") {
-        throw new ProxyError(`malformed_${target.where}`, target.problem);
+      switch (target.kind) {
+        case "module":
+          return answerModule(ports, exchange, caller, target.request);
+        case "sumdb":
+          return answerSumdb(ports, exchange, caller, target.path);
+        case "malformed":
+          throw new ProxyError(`malformed_${target.where}`, target.problem);
       }
-      if (exchange.route.team !== undefined) {
-        throw new ProxyError("credentials_missing", "this address needs a token");
-      }
-      if (target.kind === "sumdb") {
-        throw new ProxyError("sumdb_not_found", "this database is not served here");
-      }
-      return answerModule(ports, exchange, target.request);
     } catch (error) {
       return answerError(ports, exchange, error);
     }
   };
 }
 
+/** Check the caller's rights: before anything else is looked at, on hits as on misses. */
+function enter({ access }: HandlerPorts, { request, route }: Exchange): Caller {
+  const team = access.teamAt(route.team, request.url);
+  return team === undefined
+    ? OPEN_CALLER
+    : access.enter(team, request.headers.get("Authorization"));
+}
+
 function answerModule(
   ports: HandlerPorts,
   exchange: Exchange,
+  caller: Caller,
   module: ModuleRequest,
 ): Response | Promise<Response> {
   const { request, route } = exchange;
-  const scope: Scope = PUBLIC_SCOPE;
+  const home = ports.access.homeOf(caller, module.modulePath);
+  if ("hidden" in home) throw new ProxyError("module_not_found", "no source has it");
+  const { scope } = home;
+  const open = caller.team === undefined;
   const cachedOnly = route.cachedOnly || isCachedOnly(request);
   const isPlain = request.method === "GET" && isUnconditional(request.headers);
   const options: ServeOptions = { cachedOnly, stream: isPlain, defer: exchange.defer };
-  const rules = cachedOnly ? { open: true, cachedOnly } : OPEN_RULES;
+  const rules = open && !cachedOnly ? OPEN_RULES : { open, cachedOnly };
   const answer = ports.modules.tryServeFromMemory(scope, module, options);
-  if (answer === undefined) return serveFromTiers(ports, exchange, module, { options, rules });
+  if (answer === undefined)
+    return serveFromTiers(ports, exchange, module, { scope, options, rules });
   if (isPlain)
     return logged(ports, exchange, respondWhole(answer, rules), {
       tier: "memory",
@@ -117,15 +137,33 @@ async function serveFromTiers(
   ports: HandlerPorts,
   exchange: Exchange,
   module: ModuleRequest,
-  { options, rules }: { readonly options: ServeOptions; readonly rules: CacheRules },
+  { scope, options, rules }: { scope: Scope; options: ServeOptions; rules: CacheRules },
 ): Promise<Response> {
   try {
-    const answer = await ports.modules.serve(PUBLIC_SCOPE, module, options);
+    const answer = await ports.modules.serve(scope, module, options);
     const response = await respond(exchange.request, answer, rules);
     return logged(ports, exchange, response, {
       tier: answer.kind === "live" ? "source" : "storage",
       bodyBytes: answer.sizeBytes,
     });
+  } catch (error) {
+    return answerError(ports, exchange, error);
+  }
+}
+
+async function answerSumdb(
+  ports: HandlerPorts,
+  exchange: Exchange,
+  caller: Caller,
+  path: string,
+): Promise<Response> {
+  const { request, route } = exchange;
+  const open = caller.team === undefined;
+  const cachedOnly = route.cachedOnly || isCachedOnly(request);
+  try {
+    const answer = await ports.serveSumdb(caller, path, cachedOnly);
+    const response = await respond(request, answer, { open, cachedOnly });
+    return logged(ports, exchange, response, { tier: "sumdb", bodyBytes: answer.sizeBytes });
   } catch (error) {
     return answerError(ports, exchange, error);
   }
@@ -145,6 +183,7 @@ function answerError(ports: HandlerPorts, exchange: Exchange, thrown: unknown): 
     thrown instanceof ProxyError
       ? thrown
       : new ProxyError("internal", "unexpected failure", { cause: thrown });
+  if (error !== thrown) ports.reportFault(thrown, exchange.requestId);
   const response = respondError(error, {
     requestId: exchange.requestId,
     method: exchange.request.method,

@@ -12,7 +12,7 @@ export interface ByteSource {
 }
 
 /** The longest range that is read at once. */
-export const WINDOW_BYTES = 4 * 1024 * 1024;
+const WINDOW_BYTES = 4 * 1024 * 1024;
 
 /**
  * Makes a source of bytes in memory.
@@ -53,7 +53,7 @@ export class ByteWindow {
    * Loads a range and what fits behind it.
    *
    * @param offset - Start of the range.
-   * @param length - At most {@link WINDOW_BYTES}.
+   * @param length - At most 4 MiB.
    * @returns False when the range does not lie within the source.
    */
   async load(offset: number, length: number): Promise<boolean> {

@@ -48,17 +48,24 @@ export async function verifyModuleZip(
   if (versionProblem !== undefined) return { problem: versionProblem };
   if (source.sizeBytes > MAX_ZIP_BYTES) return { problem: "zip is larger than 500 MiB" };
   const window = new ByteWindow(source);
-  const directory = await readZipDirectory(window);
+  const pacer = makePacer(options.yieldNow);
+  const directory = await readZipDirectory(window, () => pacer.spend(ENTRY_WORK_BYTES));
   if ("problem" in directory) return directory;
   const prefix = `${modulePath}@${version}/`;
-  const nameProblem = findNamesProblem(directory, prefix);
+  const nameProblem = await findNamesProblem(directory, prefix, pacer);
   if (nameProblem !== undefined) return { problem: nameProblem };
-  return verifyEntries(window, directory, prefix, makePacer(options.yieldNow));
+  return verifyEntries(window, directory, prefix, pacer);
 }
 
-function findNamesProblem(directory: ZipDirectory, prefix: string): string | undefined {
+async function findNamesProblem(
+  directory: ZipDirectory,
+  prefix: string,
+  pacer: Pacer,
+): Promise<string | undefined> {
   const check = makeEntryNameCheck(prefix);
   for (const { name, uncompressedBytes } of directory.entries) {
+    const pause = pacer.spend(ENTRY_WORK_BYTES);
+    if (pause !== undefined) await pause;
     const problem = check(name, uncompressedBytes);
     if (problem !== undefined) return problem;
   }

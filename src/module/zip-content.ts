@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { crc32, inflateRawSync } from "node:zlib";
+import { crc32, createInflateRaw, type InflateRaw, inflateRawSync } from "node:zlib";
 
-import { type ByteWindow, WINDOW_BYTES } from "./byte-window.ts";
+import type { ByteWindow } from "./byte-window.ts";
 import { METHOD_STORE, type ZipEntry } from "./zip-directory.ts";
 
 /** Lets other requests of the isolate go on during long work. */
@@ -21,14 +21,10 @@ export interface VerifiedContent {
 const MALFORMED = "malformed compressed data";
 const CUT_OFF = "archive is cut off";
 const STEP_BYTES = 1024 * 1024;
-/** Larger entries are inflated as a stream. */
-const MAX_INFLATED_AT_ONCE_BYTES = 16 * 1024 * 1024;
-/** What a piece fed to a stream may become, if the declared sizes tell the truth. */
-const STREAM_GROWTH_BYTES = 1024 * 1024;
-/** Deflate expands 1032-fold at most, so a piece that lies becomes 17 MB before it is counted. */
-const MAX_STREAM_PIECE_BYTES = 16 * 1024;
-const MIN_STREAM_PIECE_BYTES = 1024;
-const STREAM_READ_BYTES = 128 * 1024;
+/** Larger entries are inflated as a stream, which is as fast, holds less and can pause. */
+const MAX_INFLATED_AT_ONCE_BYTES = STEP_BYTES;
+const STREAM_INPUT_BYTES = 64 * 1024;
+const STREAM_OUTPUT_BYTES = 128 * 1024;
 
 /**
  * Makes a pacer that pauses once for each MiB.
@@ -75,7 +71,7 @@ export async function verifyContent(
 
 /** Where content flows, piece by piece. */
 interface Sink {
-  /** Takes a piece, which may change afterwards; false when there is more than declared. */
+  /** Takes a piece; false when there is more than declared. */
   write(piece: Uint8Array): Promise<boolean>;
   finish(entry: ZipEntry): VerifiedContent | { problem: string };
 }
@@ -99,7 +95,7 @@ function makeSink(
         const pause = options.pacer.spend(step.length);
         if (pause !== undefined) await pause;
       }
-      if (options.keep) kept.push(piece.slice());
+      if (options.keep) kept.push(piece);
       return true;
     },
     finish(entry) {
@@ -142,7 +138,7 @@ async function readDeflated(
   sink: Sink,
 ): Promise<string | undefined> {
   const { compressedBytes, uncompressedBytes } = entry;
-  if (compressedBytes > WINDOW_BYTES || uncompressedBytes > MAX_INFLATED_AT_ONCE_BYTES) {
+  if (Math.max(compressedBytes, uncompressedBytes) > MAX_INFLATED_AT_ONCE_BYTES) {
     return inflateAsStream(window, entry, offset, sink);
   }
   if (!window.has(offset, compressedBytes) && !(await window.load(offset, compressedBytes))) {
@@ -182,105 +178,69 @@ function isInflated(
   return typeof value === "object" && value !== null && "buffer" in value && "engine" in value;
 }
 
+/**
+ * Inflates piece by piece. Not with DecompressionStream: workerd's accepts all input at once and
+ * keeps all output, so that a bomb would fill the memory; this one waits for its reader.
+ */
 async function inflateAsStream(
   window: ByteWindow,
   entry: ZipEntry,
   offset: number,
   sink: Sink,
 ): Promise<string | undefined> {
-  const stream = new DecompressionStream("deflate-raw");
+  const inflate = createInflateRaw({ chunkSize: STREAM_OUTPUT_BYTES });
+  // The reading side meets the same failure and tells of it.
+  inflate.on("error", () => undefined);
+  const end = offset + entry.compressedBytes;
   const [fed, drained] = await Promise.all([
-    feed(window, entry, offset, stream.writable.getWriter()),
-    drain(stream.readable, sink),
+    feed(window, offset, end, inflate),
+    drain(inflate, sink),
   ]);
-  return drained ?? fed;
+  const whole = inflate.bytesWritten === entry.compressedBytes;
+  return drained ?? fed ?? (whole ? undefined : MALFORMED);
 }
 
-/** Throws only what reading the source throws. */
+/** Throws only what reading the source throws. Ends early when the stream has had enough. */
 async function feed(
   window: ByteWindow,
-  entry: ZipEntry,
-  offset: number,
-  writer: WritableStreamDefaultWriter<Uint8Array>,
+  start: number,
+  end: number,
+  inflate: InflateRaw,
 ): Promise<string | undefined> {
-  // The reading side meets the same failure and tells of it.
-  writer.closed.catch(() => undefined);
-  const pieceBytes = pieceSize(entry);
-  const end = offset + entry.compressedBytes;
-  for (let at = offset; at < end; at += pieceBytes) {
-    const size = Math.min(pieceBytes, end - at);
+  const closed = new Promise<void>((resolve) => inflate.once("close", () => resolve()));
+  for (let at = start; at < end && !inflate.destroyed; at += STREAM_INPUT_BYTES) {
+    const size = Math.min(STREAM_INPUT_BYTES, end - at);
     try {
       if (!window.has(at, size) && !(await window.load(at, size))) {
-        await writer.abort(CUT_OFF).catch(() => undefined);
+        inflate.destroy();
         return CUT_OFF;
       }
     } catch (error) {
-      await writer.abort(error).catch(() => undefined);
+      inflate.destroy();
       throw error;
     }
-    if (!(await succeeds(writer.write(window.slice(at, size))))) return MALFORMED;
+    const piece = window.slice(at, size);
+    // After a failure only "close" comes, not the answer to the write.
+    await Promise.race([
+      new Promise<void>((resolve) => inflate.write(piece, () => resolve())),
+      closed,
+    ]);
   }
-  return (await succeeds(writer.close())) ? undefined : MALFORMED;
+  if (!inflate.destroyed) inflate.end();
+  return undefined;
 }
 
-function pieceSize({ compressedBytes, uncompressedBytes }: ZipEntry): number {
-  const size = Math.floor((STREAM_GROWTH_BYTES * compressedBytes) / (uncompressedBytes + 1));
-  return Math.min(MAX_STREAM_PIECE_BYTES, Math.max(MIN_STREAM_PIECE_BYTES, size));
-}
-
-function succeeds(work: Promise<void>): Promise<boolean> {
-  return work.then(
-    () => true,
-    () => false,
-  );
-}
-
-async function drain(
-  readable: ReadableStream<Uint8Array>,
-  sink: Sink,
-): Promise<string | undefined> {
-  const reader = openReader(readable);
-  for (;;) {
-    const piece = await reader.read().catch(() => undefined);
-    if (piece === undefined) return MALFORMED;
-    if (piece.done || piece.value === undefined) return undefined;
-    if (!(await sink.write(piece.value))) {
-      await reader.cancel().catch(() => undefined);
-      return "larger than declared";
-    }
-  }
-}
-
-/** Reads a stream piece by piece; a piece is good until the next one is read. */
-interface PieceReader {
-  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
-  cancel(): Promise<void>;
-}
-
-/**
- * workerd fills one buffer again and again, where pieces of its own size would be 4 kB each and
- * pile up. Node has no such reader for this stream.
- */
-function openReader(readable: ReadableStream<Uint8Array>): PieceReader {
-  const reader = tryOpenBufferReader(readable);
-  if (reader === undefined) return readable.getReader();
-  let buffer = new ArrayBuffer(STREAM_READ_BYTES);
-  return {
-    async read() {
-      const piece = await reader.read(new Uint8Array(buffer));
-      if (piece.value !== undefined) buffer = piece.value.buffer;
-      return piece;
-    },
-    cancel: () => reader.cancel(),
-  };
-}
-
-function tryOpenBufferReader(
-  readable: ReadableStream<Uint8Array>,
-): ReadableStreamBYOBReader | undefined {
+/** Throws only what the sink throws. */
+async function drain(inflate: InflateRaw, sink: Sink): Promise<string | undefined> {
+  const pieces = (inflate as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
   try {
-    return readable.getReader({ mode: "byob" });
-  } catch {
-    return undefined;
+    for (;;) {
+      const piece = await pieces.next().catch(() => undefined);
+      if (piece === undefined) return MALFORMED;
+      if (piece.done === true) return undefined;
+      if (!(await sink.write(piece.value))) return "larger than declared";
+    }
+  } finally {
+    inflate.destroy();
   }
 }

@@ -6,7 +6,7 @@ export interface ZipEntry {
   /** Ends in a slash for a directory. */
   readonly name: string;
   readonly flags: number;
-  /** {@link METHOD_STORE} or {@link METHOD_DEFLATE}. */
+  /** Store (0) or deflate (8). */
   readonly method: number;
   readonly crc32: number;
   readonly compressedBytes: number;
@@ -24,7 +24,7 @@ export interface ZipDirectory {
 /** Content as it is. @source APPNOTE.TXT 4.4.5. */
 export const METHOD_STORE = 0;
 /** Content compressed with deflate. @source APPNOTE.TXT 4.4.5. */
-export const METHOD_DEFLATE = 8;
+const METHOD_DEFLATE = 8;
 /** CRC and sizes stand behind the content. @source APPNOTE.TXT 4.4.4, bit 3. */
 export const FLAG_DESCRIPTOR = 0x0008;
 
@@ -48,10 +48,12 @@ const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * Reads the central directory and checks its form, not yet the names.
  *
  * @param window - The archive.
+ * @param pause - Awaited for each entry when it returns a promise, to give way to other work.
  * @source APPNOTE.TXT 4.3.12; Go archive/zip readDirectoryHeader, which is laxer.
  */
 export async function readZipDirectory(
   window: ByteWindow,
+  pause: () => Promise<void> | undefined,
 ): Promise<ZipDirectory | { problem: string }> {
   const place = await readDirectoryPlace(window);
   if ("problem" in place) return place;
@@ -61,6 +63,8 @@ export async function readZipDirectory(
   let ordered = true;
   while (offset < place.end) {
     if (entries.length === place.entries) return { problem: "more entries than declared" };
+    const pausing = pause();
+    if (pausing !== undefined) await pausing;
     const read = await readEntry(window, offset, place.end);
     if ("problem" in read) return read;
     ordered &&= read.entry.headerOffset >= (entries.at(-1)?.headerOffset ?? 0);

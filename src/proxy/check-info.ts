@@ -2,6 +2,8 @@ import { ProxyError } from "../errors/proxy-error.ts";
 import { isPseudoVersion, pseudoVersionTime } from "../module/pseudo-version.ts";
 import { findCanonicalProblem, type ModuleRequest } from "../module/request.ts";
 
+// Some sources round the time of a commit to the minute; the version is exact.
+const MAX_TIME_DIFFERENCE_MS = 60_000;
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/;
 
 /** What an `.info` says, as far as it can be checked without a proof. */
@@ -52,7 +54,7 @@ function checkTime(version: string, time: unknown): void {
   if (!isPseudoVersion(version)) return;
   const expected = pseudoVersionTime(version);
   if (expected === undefined) throw invalid("pseudo-version has an impossible time");
-  if (Math.floor(timeMs / 1000) !== Math.floor(expected.getTime() / 1000)) {
+  if (Math.abs(timeMs - expected.getTime()) >= MAX_TIME_DIFFERENCE_MS) {
     throw invalid("info has another Time than its pseudo-version");
   }
 }

@@ -17,10 +17,12 @@ import type {
   EventSink,
   FileOptions,
   FileOutcome,
+  FileRecord,
   MutableAnswer,
   MutableOutcome,
   Scope,
 } from "./ports.ts";
+import { recheckVersion } from "./recheck.ts";
 import { restoreFile } from "./restore.ts";
 import type { SourceChain } from "./source-chain.ts";
 
@@ -119,9 +121,9 @@ export class Coordinator implements Coordinators {
     return keepsStored ? toOutcome(stored) : outcome;
   }
 
-  /** Forget what was learned of a module's absence. */
-  forgetAbsence(scope: Scope, path: string): void {
-    this.#absences.delete(`${scope}/${path}`);
+  async recheck(scope: Scope, request: FileRequest): Promise<void> {
+    const chain = this.#ports.chainFor(scope, request.modulePath);
+    await recheckVersion(this.#ports, { scope, request }, chain);
   }
 
   async #awaitMutable(key: string, scope: Scope, request: MutableRequest): Promise<MutableOutcome> {
@@ -171,7 +173,7 @@ export class Coordinator implements Coordinators {
     const { files, index } = this.#ports;
     const chain = this.#ports.chainFor(scope, request.modulePath);
     const record = await files.readRecord(scope, request.path);
-    if (record !== undefined) {
+    if (record !== undefined && (await this.#isServable(scope, request, record))) {
       if (options.damaged !== true) return { kind: "stored", record };
       const restored = await restoreFile(this.#ports, { scope, request }, record, chain);
       return { kind: "stored", record: restored };
@@ -185,6 +187,27 @@ export class Coordinator implements Coordinators {
     const { body } = ingested;
     if (body !== undefined) return { kind: "bytes", record: ingested.record, body };
     return { kind: "stored", record: ingested.record };
+  }
+
+  /**
+   * Whether a stored file may be served: one that was stored unproven is proven first.
+   *
+   * One that the database contradicts moves to quarantine, to be fetched anew.
+   */
+  async #isServable(scope: Scope, request: FileRequest, record: FileRecord): Promise<boolean> {
+    const { files, verifier, events } = this.#ports;
+    if (record.verified !== "none" || !verifier.requiresProof(scope, request)) return true;
+    try {
+      const proof = await verifier.begin(scope, request)(record.h1 ?? "");
+      await files.updateRecord(scope, request.path, { ...record, ...proof });
+      return true;
+    } catch (error) {
+      if (!(error instanceof ProxyError) || error.code !== "checksum_mismatch") throw error;
+      const { path } = request;
+      events.report({ action: "file-quarantined", scope, path, reason: error.publicDetail });
+      await files.quarantine(scope, path, this.#ports.newName());
+      return false;
+    }
   }
 
   async #ingest(

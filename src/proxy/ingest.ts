@@ -111,13 +111,16 @@ async function checkModFile(
   { scope, request }: ScopedFile,
   answer: FoundAnswer,
 ): Promise<CheckedFile> {
+  const prove = ports.verifier.begin(scope, request);
   const limits = { sizeBytes: answer.sizeBytes, maxBytes: MAX_GO_MOD_BYTES };
   const content = await readAll(answer.body, limits, ports.clock);
-  const goMod = parseGoMod(new TextDecoder().decode(content));
+  const goMod = parseGoMod(
+    new TextDecoder("utf-8", { fatal: false, ignoreBOM: true }).decode(content),
+  );
   if ("problem" in goMod) throw invalid(`go.mod: ${goMod.problem}`);
   const h1 = goModHash(content);
-  const proof = await ports.verifier.prove(scope, request, h1);
-  if (proof.verified === "none") {
+  const proof = await prove(h1);
+  if (proof.verified !== "sumdb") {
     const zip = await ports.files.readRecord(scope, sibling(request, "zip").path);
     if (zip?.modH1 !== undefined && zip.modH1 !== h1 && zip.modH1 !== toLfHash(content)) {
       throw invalid("go.mod is not the one in the module's zip");
@@ -136,13 +139,14 @@ async function checkZipFile(
   const isLarge = (answer.sizeBytes ?? 0) > MAX_ZIP_BYTES_IN_MEMORY;
   // Once for the archive and once for what is inflated at a time.
   const peakBytes = isLarge ? STAGED_PEAK_BYTES : 2 * (answer.sizeBytes ?? MAX_ZIP_BYTES_IN_MEMORY);
+  const prove = ports.verifier.begin(scope, request);
   const release = await ports.budget.acquire(peakBytes);
   let staged: StagedFile | undefined;
   try {
     const taken = await takeZip(ports, answer, isLarge, live);
     if (!(taken.content instanceof Uint8Array)) staged = taken.content;
     const zip = await inspectZip(ports, request, taken.content);
-    const proof = await ports.verifier.prove(scope, request, zip.h1);
+    const proof = await prove(zip.h1);
     const modH1 = toModH1(request, zip);
     const record = {
       ...toRecord(ports.clock, answer, taken.sizeBytes, taken.sha256),
@@ -234,16 +238,20 @@ export async function reconcileMod(
   zip: FileRecord,
   chain: SourceChain,
 ): Promise<void> {
-  if (request.kind !== "zip" || zip.verified !== "none" || zip.modH1 === undefined) return;
+  if (request.kind !== "zip" || zip.verified === "sumdb" || zip.modH1 === undefined) return;
   const modRequest = sibling(request, "mod");
   const stored = await ports.files.open(scope, modRequest.path);
   if (stored === undefined) return;
-  if (stored.record.h1 === zip.modH1 || stored.record.verified !== "none") {
+  if (stored.record.h1 === zip.modH1 || stored.record.verified === "sumdb") {
     await stored.body.cancel();
     return;
   }
   const limits = { sizeBytes: stored.record.sizeBytes, maxBytes: MAX_GO_MOD_BYTES };
   if (toLfHash(await readAll(stored.body, limits, ports.clock)) === zip.modH1) return;
+  if (zip.verified === "ledger") {
+    const detail = "the go.mod seen first is not the one in the zip that the source sends now";
+    throw new ProxyError("checksum_mismatch", detail);
+  }
   const answer = await chain.ask(modRequest, { deadlineMs: ASK_MOD_DEADLINE_MS });
   if (!answer.found) throw invalid("zip: its go.mod is not the one stored before");
   const checked = await checkModFile(ports, { scope, request: modRequest }, answer);

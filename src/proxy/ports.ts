@@ -106,7 +106,9 @@ export interface FileStore {
     staged: StagedFile,
     record: FileRecord,
   ): Promise<FileRecord>;
-  /** Put other bytes or another record in place of a committed file. */
+  /** Put another record beside a committed file, whose bytes stay. */
+  updateRecord(scope: Scope, path: string, record: FileRecord): Promise<void>;
+  /** Put other bytes and their record in place of a committed file. */
   replace(scope: Scope, path: string, body: Uint8Array, record: FileRecord): Promise<void>;
   remove(scope: Scope, path: string): Promise<void>;
   /** Move a damaged file out of reach, for a person to look at. */
@@ -147,6 +149,12 @@ export interface AnswerIndex {
     request: { readonly path: string; readonly escapedPath: string; readonly kind: string },
     answer: Omit<MutableAnswer, "revision">,
   ): MutableAnswer;
+  /**
+   * Fix a value at first sight.
+   *
+   * @returns The value that was fixed first for this path: the given one, or an older one.
+   */
+  pin(scope: Scope, path: string, value: string): string;
   /** Note that a file of a version is committed, for the list of the static tree. */
   noteStored(scope: Scope, request: FileRequest): void;
 }
@@ -188,15 +196,47 @@ export interface Proof {
   readonly treeSize?: number;
 }
 
+/**
+ * Proves one hash, for which the search has begun already.
+ *
+ * @param h1 Directory hash of the zip, or of the go.mod.
+ * @throws ProxyError `checksum_mismatch`, `sumdb_unavailable`, …: the file must not be stored.
+ */
+export type PendingProof = (h1: string) => Promise<Proof>;
+
 /** Proves the hash of a module's zip or go.mod before it is stored. */
 export interface Verifier {
+  /** Whether a file recorded as `verified: none` must be proven before it is served. */
+  requiresProof(scope: Scope, request: FileRequest): boolean;
+  /** Begin to look for the proof of a zip or go.mod, while its bytes are on their way. */
+  begin(scope: Scope, request: FileRequest): PendingProof;
+}
+
+/** The hashes of a module version, proven by a checksum database. */
+export interface ProvenHashes {
+  readonly zip: string;
+  readonly mod: string;
+  /** Records in the tree of the proof. */
+  readonly treeSize: number;
+}
+
+/** A checksum database that is relayed and verified. */
+export interface Sumdb {
+  /** May hold slashes. */
+  readonly name: string;
   /**
-   * Prove one hash.
+   * The proven hashes of a version.
    *
-   * @param h1 Directory hash of the zip, or of the go.mod.
-   * @throws ProxyError `checksum_mismatch`, `sumdb_unavailable`, …: the file must not be stored.
+   * @throws ProxyError `sumdb_not_found`, `sumdb_unavailable`, `sumdb_invalid`, `tree_forked`.
    */
-  prove(scope: Scope, request: FileRequest, h1: string): Promise<Proof>;
+  prove(modulePath: string, version: string): Promise<ProvenHashes>;
+  /**
+   * The answer to a client.
+   *
+   * @param path `latest`, `lookup/…` or `tile/…`, checked by the one who answers.
+   * @throws ProxyError as `prove`, and `malformed_path`.
+   */
+  serve(path: string, options: { readonly cachedOnly: boolean }): Promise<Uint8Array>;
 }
 
 /** What a coordinator says of a file. */
@@ -233,6 +273,8 @@ export interface Coordinators {
     request: MutableRequest,
     options: { readonly cachedOnly: boolean },
   ): Promise<MutableOutcome>;
+  /** Ask the source of a private version whether it still has what was stored. */
+  recheck(scope: Scope, request: FileRequest): Promise<void>;
 }
 
 /** Committed public files near the client; absent where the platform has no such cache. */

@@ -15,10 +15,10 @@ export interface RebuiltModule {
   readonly newestPseudo: string | undefined;
 }
 
-/** What a step of the reindex did. */
-export interface ReindexStep {
-  readonly files: number;
-  readonly modules: number;
+/** One page of a walk over several scopes. */
+export interface WalkedPage {
+  readonly scope: Scope;
+  readonly paths: readonly string[];
   /** Where to go on; undefined at the end. */
   readonly cursor: string | undefined;
 }
@@ -26,20 +26,29 @@ export interface ReindexStep {
 const STORED_FILE = /^(.+)\/@v\/(.+)\.(info|mod|zip)$/;
 
 /**
- * Read one page of the store and hand every module in it to its coordinator.
+ * Read the next page of all stored files, scope after scope.
  *
- * A module whose files lie on two pages comes twice: `rebuild` must add, not replace.
+ * @param cursor That of the page before; it names a scope and a place in it.
  */
-export async function reindexPage(
+export async function walkScopes(
   files: FileStore,
-  scope: Scope,
+  scopes: readonly Scope[],
   cursor: string | undefined,
-  rebuild: (module: RebuiltModule) => Promise<void>,
-): Promise<ReindexStep> {
-  const page = await files.walk(scope, cursor);
-  const modules = toModules(page.paths);
-  for (const module of modules) await rebuild(module);
-  return { files: page.paths.length, modules: modules.length, cursor: page.cursor };
+): Promise<WalkedPage | undefined> {
+  const [index = 0, place] = cursor === undefined ? [] : parseCursor(cursor);
+  const scope = scopes[index];
+  if (scope === undefined) return undefined;
+  const page = await files.walk(scope, place);
+  const hasNext = page.cursor !== undefined || index + 1 < scopes.length;
+  const next = page.cursor === undefined ? `${index + 1}` : `${index} ${page.cursor}`;
+  return { scope, paths: page.paths, cursor: hasNext ? next : undefined };
+}
+
+function parseCursor(cursor: string): [number, string | undefined] {
+  const space = cursor.indexOf(" ");
+  return space < 0
+    ? [Number(cursor), undefined]
+    : [Number(cursor.slice(0, space)), cursor.slice(space + 1)];
 }
 
 /** Group stored paths by module. Names that no request could have made are passed over. */

@@ -8,13 +8,16 @@ import {
 import { type Answer, CONTENT_TYPES, type WholeAnswer } from "./answer.ts";
 import { sha256Hex } from "../module/sha256.ts";
 import { LruCache } from "./lru-cache.ts";
-import type {
-  AnswerCopies,
-  Clock,
-  Coordinators,
-  FileStore,
-  MutableAnswer,
-  Scope,
+import {
+  type AnswerCopies,
+  type Clock,
+  type Coordinators,
+  type FileRecord,
+  type FileStore,
+  type MutableAnswer,
+  PUBLIC_SCOPE,
+  type Scope,
+  type Verifier,
 } from "./ports.ts";
 import { StoredZips } from "./stored-zips.ts";
 
@@ -22,6 +25,7 @@ import { StoredZips } from "./stored-zips.ts";
 export interface ServePorts {
   readonly files: FileStore;
   readonly coordinators: Coordinators;
+  readonly verifier: Verifier;
   /** Present where reading a copy is cheaper than asking the coordinator. */
   readonly copies: AnswerCopies | undefined;
   readonly clock: Clock;
@@ -55,6 +59,9 @@ interface Remembered {
 const STALE_MS = 600_000;
 // How long a refresh that brought nothing new is not repeated.
 const REFRESH_PAUSE_MS = 5000;
+// How often the source of a private version is asked whether it was changed.
+const RECHECK_MS = 600_000;
+const RECHECKS_BYTES = 512 * 1024;
 const ENTRY_OVERHEAD_BYTES = 400;
 
 /** Answers module requests from the tiers, the nearest first; the coordinator is the last. */
@@ -62,6 +69,8 @@ export class ModuleServer {
   readonly #ports: ServePorts;
   readonly #memory: LruCache<Remembered>;
   readonly #zips: StoredZips;
+  /** When a private version was rechecked last, in milliseconds since the epoch. */
+  readonly #rechecks = new LruCache<number>(RECHECKS_BYTES);
 
   constructor(ports: ServePorts) {
     this.#ports = ports;
@@ -91,6 +100,7 @@ export class ModuleServer {
       remembered.freshUntilMs = nowMs + REFRESH_PAUSE_MS;
       options.defer(this.#refresh(scope, request as MutableRequest));
     }
+    if (scope !== PUBLIC_SCOPE && isFileRequest(request)) this.#recheck(scope, request, options);
     return remembered.answer;
   }
 
@@ -105,10 +115,10 @@ export class ModuleServer {
     }
     if (request.kind === "zip") {
       const stored = await this.#zips.find(scope, request);
-      if (stored !== undefined) return stored;
+      if (stored !== undefined) return this.#served(scope, request, options, stored);
     } else {
       const stored = await this.#readSmall(scope, request);
-      if (stored !== undefined) return stored;
+      if (stored !== undefined) return this.#served(scope, request, options, stored);
     }
     if (options.cachedOnly) throw new ProxyError("not_fetched", describe(request));
     return await this.#fetchFile(scope, request, options);
@@ -117,11 +127,35 @@ export class ModuleServer {
   async #readSmall(scope: Scope, request: FileRequest): Promise<WholeAnswer | undefined> {
     const file = await this.#ports.files.open(scope, request.path);
     if (file === undefined) return undefined;
+    if (this.#isUnproven(scope, request, file.record)) {
+      await file.body.cancel();
+      return undefined;
+    }
     const body = new Uint8Array(await new Response(file.body).arrayBuffer());
     const sha256 = sha256Hex(body);
     if (sha256 === file.record.sha256) return this.#rememberFile(scope, request, body, sha256);
     await this.#restore(scope, request);
     return await this.#readSmall(scope, request);
+  }
+
+  #served<T>(scope: Scope, request: FileRequest, options: ServeOptions, answer: T): T {
+    if (scope !== PUBLIC_SCOPE) this.#recheck(scope, request, options);
+    return answer;
+  }
+
+  /** Look behind the answer whether the tag of a private version was moved. */
+  #recheck(scope: Scope, request: FileRequest, options: ServeOptions): void {
+    if (options.cachedOnly) return;
+    const key = `${scope}/${request.modulePath}@${request.version}`;
+    const nowMs = this.#ports.clock.now();
+    if (nowMs - (this.#rechecks.get(key) ?? 0) < RECHECK_MS) return;
+    this.#rechecks.set(key, nowMs, 2 * key.length + 100);
+    options.defer(this.#ports.coordinators.recheck(scope, request).catch(() => undefined));
+  }
+
+  /** A file that must be proven before it is served counts as absent: the coordinator sees to it. */
+  #isUnproven(scope: Scope, request: FileRequest, record: FileRecord): boolean {
+    return record.verified === "none" && this.#ports.verifier.requiresProof(scope, request);
   }
 
   async #restore(scope: Scope, request: FileRequest): Promise<void> {

@@ -4,7 +4,15 @@ import type { FileRequest } from "../module/request.ts";
 import { CONTENT_TYPES, type FileAnswer } from "./answer.ts";
 import { sha256Hex } from "../module/sha256.ts";
 import { LruCache } from "./lru-cache.ts";
-import type { ByteRange, Clock, Coordinators, FileRecord, FileStore, Scope } from "./ports.ts";
+import type {
+  ByteRange,
+  Clock,
+  Coordinators,
+  FileRecord,
+  FileStore,
+  Scope,
+  Verifier,
+} from "./ports.ts";
 
 interface KnownZip {
   readonly record: FileRecord;
@@ -16,6 +24,7 @@ interface KnownZip {
 interface ZipPorts {
   readonly files: FileStore;
   readonly coordinators: Coordinators;
+  readonly verifier: Verifier;
   readonly clock: Clock;
 }
 
@@ -44,6 +53,8 @@ export class StoredZips {
     if (zip === undefined) {
       const record = await this.#ports.files.readRecord(scope, request.path);
       if (record === undefined) return undefined;
+      const { verifier } = this.#ports;
+      if (record.verified === "none" && verifier.requiresProof(scope, request)) return undefined;
       zip = { record, validator: undefined, digestedAtMs: 0 };
       this.#known.set(key, zip, 2 * key.length + 600);
     }

@@ -19,6 +19,7 @@ export interface CoordinatorCalls {
     request: MutableRequest,
     options: { readonly cachedOnly: boolean },
   ): Promise<MutableOutcome>;
+  recheck(scope: Scope, request: FileRequest): Promise<void>;
 }
 
 /** Name of the coordinator that owns a module: FNV-1a over scope and path. */
@@ -51,6 +52,12 @@ export class CoordinatorClient implements Coordinators {
   ): Promise<MutableOutcome> {
     return await this.#call(scope, request.escapedPath, (coordinator) =>
       coordinator.mutable(scope, request, options),
+    );
+  }
+
+  async recheck(scope: Scope, request: FileRequest): Promise<void> {
+    await this.#call(scope, request.escapedPath, (coordinator) =>
+      coordinator.recheck(scope, request),
     );
   }
 

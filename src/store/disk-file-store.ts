@@ -79,6 +79,10 @@ export class DiskFileStore implements FileStore {
     return present ?? record;
   }
 
+  async updateRecord(scope: Scope, path: string, record: FileRecord): Promise<void> {
+    await this.#putRecord(scope, path, record);
+  }
+
   async replace(scope: Scope, path: string, body: Uint8Array, record: FileRecord): Promise<void> {
     await this.#folder.delete(`${scope}/${path}${RECORD_SUFFIX}`);
     await this.#folder.put(`${scope}/${path}`, body);

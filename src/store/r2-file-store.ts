@@ -77,6 +77,14 @@ export class R2FileStore implements FileStore {
     return stored;
   }
 
+  async updateRecord(scope: Scope, path: string, record: FileRecord): Promise<void> {
+    const object = await this.#get(`${scope}/${path}`);
+    if (object === undefined) throw new ProxyError("storage_unavailable", "file is gone");
+    // Metadata cannot be changed in place; the condition keeps whatever was put in the meantime.
+    const options = { ...toPutOptions(record), onlyIf: { etagMatches: object.etag } };
+    await reach(this.#bucket.put(`${scope}/${path}`, object.body, options));
+  }
+
   async replace(scope: Scope, path: string, body: Uint8Array, record: FileRecord): Promise<void> {
     await reach(this.#bucket.put(`${scope}/${path}`, body, toPutOptions(record)));
   }

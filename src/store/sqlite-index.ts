@@ -39,6 +39,8 @@ export class SqliteIndex implements AnswerIndex {
       CREATE TABLE IF NOT EXISTS stored (
         scope TEXT, escaped_path TEXT, version TEXT, kinds INTEGER,
         PRIMARY KEY (scope, escaped_path, version)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS ledger (
+        scope TEXT, path TEXT, value TEXT, PRIMARY KEY (scope, path)) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS outbox (
         scope TEXT, escaped_path TEXT, what TEXT, due_at_ms INTEGER,
         PRIMARY KEY (scope, escaped_path, what)) WITHOUT ROWID;`);
@@ -86,6 +88,20 @@ export class SqliteIndex implements AnswerIndex {
       this.#schedule({ scope, escapedPath, what: path }, COPY_INTERVAL_MS);
     }
     return row === undefined ? { ...answer, revision: 1 } : toAnswer(row);
+  }
+
+  pin(scope: Scope, path: string, value: string): string {
+    const { sql } = this.#storage;
+    sql.exec(
+      "INSERT OR IGNORE INTO ledger (scope, path, value) VALUES (?, ?, ?)",
+      scope,
+      path,
+      value,
+    );
+    const { value: first } = sql
+      .exec<{ value: string }>("SELECT value FROM ledger WHERE scope = ? AND path = ?", scope, path)
+      .one();
+    return first;
   }
 
   noteStored(scope: Scope, request: FileRequest): void {

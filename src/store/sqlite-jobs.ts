@@ -8,6 +8,12 @@ export interface Job {
   readonly files: number;
   readonly modules: number;
   readonly error: string | null;
+  /** What was asked for beside the kind, as JSON. */
+  readonly options: string;
+  /** How many files were found damaged. */
+  readonly damaged: number;
+  /** The first of them, as a JSON array. */
+  readonly damages: string;
 }
 
 type JobRow = { [K in keyof Job]: Job[K] };
@@ -23,14 +29,17 @@ export class SqliteJobs {
     this.#sql = sql;
     sql.exec(`CREATE TABLE IF NOT EXISTS jobs (
       number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT UNIQUE, kind TEXT, status TEXT,
-      cursor TEXT, files INTEGER, modules INTEGER, error TEXT)`);
+      cursor TEXT, files INTEGER, modules INTEGER, error TEXT, options TEXT,
+      damaged INTEGER, damages TEXT)`);
   }
 
-  start(job: string, kind: string): void {
+  start(job: string, kind: string, options: object): void {
     this.#sql.exec(
-      "INSERT INTO jobs (job, kind, status, files, modules) VALUES (?, ?, 'running', 0, 0)",
+      `INSERT INTO jobs (job, kind, status, files, modules, options, damaged, damages)
+       VALUES (?, ?, 'running', 0, 0, ?, 0, '[]')`,
       job,
       kind,
+      JSON.stringify(options),
     );
     this.#sql.exec(
       `DELETE FROM jobs WHERE status <> 'running' AND number <= (SELECT max(number) FROM jobs) - ?`,
@@ -48,12 +57,15 @@ export class SqliteJobs {
 
   save(job: Job): void {
     this.#sql.exec(
-      "UPDATE jobs SET status = ?, cursor = ?, files = ?, modules = ?, error = ? WHERE job = ?",
+      `UPDATE jobs SET status = ?, cursor = ?, files = ?, modules = ?, error = ?, damaged = ?,
+         damages = ? WHERE job = ?`,
       job.status,
       job.cursor,
       job.files,
       job.modules,
       job.error,
+      job.damaged,
+      job.damages,
       job.job,
     );
   }
@@ -61,7 +73,7 @@ export class SqliteJobs {
   #select(where: "job = ?" | "status = ?", value: string): Job[] {
     return this.#sql
       .exec<JobRow>(
-        `SELECT job, kind, status, cursor, files, modules, error FROM jobs WHERE ${where}`,
+        `SELECT job, kind, status, cursor, files, modules, error, options, damaged, damages FROM jobs WHERE ${where}`,
         value,
       )
       .toArray();

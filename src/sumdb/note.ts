@@ -82,17 +82,20 @@ export async function parseSignerKey(key: string): Promise<Signer> {
  * Make a new key pair for a database.
  *
  * @param name - of the database: not empty, no white space, no `+`.
+ * @param seed - 32 bytes from a cryptographic source of random numbers.
  * @returns both keys as text; the signer key is a secret.
  * @throws {ProxyError} invalid_config - the name is not valid.
+ * @throws {TypeError} the seed has another length.
  * @source note.GenerateKey
  */
 export async function generateKey(
   name: string,
+  seed: Uint8Array,
 ): Promise<{ signerKey: string; verifierKey: string }> {
   if (!isValidName(name)) {
     throw new ProxyError("invalid_config", "database name: must be without white space and +");
   }
-  const seed = crypto.getRandomValues(new Uint8Array(ED25519_KEY_BYTES));
+  if (seed.length !== ED25519_KEY_BYTES) throw new TypeError("a key is made of 32 bytes");
   const { verifier } = await importSigner(name, seed);
   const signerKey = `PRIVATE+KEY+${name}+${formatKeyHash(verifier.keyHash)}+${encodeKey(seed)}`;
   return { signerKey, verifierKey: formatVerifierKey(verifier) };

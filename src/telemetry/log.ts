@@ -58,6 +58,12 @@ export const securityLog: EventSink = {
   },
 };
 
+/** A fault of ours, with all that is known of it: the client sees only the request id. */
+export function reportFault(error: unknown, requestId: string): void {
+  const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  securityLog.report({ action: "internal", reason, details: { "http.request.id": requestId } });
+}
+
 function toLevel(status: number): string {
   if (status >= 500) return "error";
   return status >= 400 ? "warn" : "info";

@@ -34,6 +34,12 @@ export interface HttpClient {
    * @throws ProxyError with the code that the failure maps to; see {@link toFailure}.
    */
   get(origin: HttpOrigin, path: string, deadlineMs: number): Promise<HttpAnswer>;
+  /** As `get`, with the whole of a small body. */
+  getBytes(
+    origin: HttpOrigin,
+    path: string,
+    limits: { readonly deadlineMs: number; readonly maxBytes: number },
+  ): Promise<Uint8Array | undefined>;
   /** Whether an origin answers at all, and not with a failure of its own. Never fails. */
   probe(origin: HttpOrigin, deadlineMs: number): Promise<boolean>;
 }
@@ -71,6 +77,25 @@ class FetchClient implements HttpClient {
       const delayMs = Math.max(result.retryAfterMs, jittered);
       if (delayMs > MAX_RETRY_AFTER_MS || this.#clock.now() + delayMs >= endMs) throw result.error;
       await this.#clock.wait(delayMs);
+    }
+  }
+
+  async getBytes(
+    origin: HttpOrigin,
+    path: string,
+    { deadlineMs, maxBytes }: { readonly deadlineMs: number; readonly maxBytes: number },
+  ): Promise<Uint8Array | undefined> {
+    const endMs = this.#clock.now() + deadlineMs;
+    const answer = await this.get(origin, path, deadlineMs);
+    if (!answer.found) return undefined;
+    const cancelled = Promise.withResolvers<never>();
+    const cancelTimer = this.#clock.after(Math.max(1, endMs - this.#clock.now()), () => {
+      cancelled.reject(new ProxyError("upstream_timeout", `${origin.name} stands still`));
+    });
+    try {
+      return await Promise.race([readWhole(origin, answer, maxBytes), cancelled.promise]);
+    } finally {
+      cancelTimer();
     }
   }
 
@@ -230,6 +255,29 @@ async function readReason(origin: HttpOrigin, response: Response): Promise<strin
     .replaceAll(/[^\x20-\x7e]/g, "")
     .slice(0, MAX_REASON_CHARACTERS)
     .trim();
+}
+
+async function readWhole(
+  origin: HttpOrigin,
+  { body, sizeBytes }: Extract<HttpAnswer, { found: true }>,
+  maxBytes: number,
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let total = 0;
+  try {
+    for await (const chunk of body) {
+      chunks.push(chunk);
+      total += chunk.length;
+      if (total > maxBytes) throw new RangeError(`longer than ${maxBytes} bytes`);
+    }
+  } catch (error) {
+    const detail = `${origin.name}'s answer broke off`;
+    throw new ProxyError("upstream_unavailable", detail, { cause: error });
+  }
+  if (sizeBytes !== undefined && total !== sizeBytes) {
+    throw new ProxyError("upstream_unavailable", `${origin.name}'s answer broke off`);
+  }
+  return Buffer.concat(chunks);
 }
 
 async function readStart(body: ReadableStream<Uint8Array>): Promise<string> {

@@ -36,6 +36,8 @@ export interface ZipFile {
 /** What surrounds the entries. */
 export interface ZipFrame {
   readonly before?: Uint8Array;
+  /** Lets all offsets count from `before` on, as in an archive that unpacks itself. */
+  readonly countBefore?: boolean;
   readonly after?: Uint8Array;
   readonly comment?: Uint8Array | string;
   /** Adds 64-bit end records; `full` leaves the values to them. */
@@ -49,6 +51,7 @@ export interface ZipFrame {
   /** Overrides of the 64-bit end record. */
   readonly entries64?: number;
   readonly directoryOffset64?: number;
+  readonly disk64?: number;
   /** Moves the directory order away from the order of the entries. */
   readonly reverseDirectory?: boolean;
 }
@@ -70,7 +73,7 @@ export function writeZip(files: readonly ZipFile[], frame: ZipFrame = {}): Uint8
     size += bytes.length;
   };
   add(frame.before ?? new Uint8Array(0));
-  const base = size;
+  const base = frame.countBefore === true ? 0 : size;
   const placed = files.map((file): Placed => {
     const offset = size - base;
     const { fields, content } = fieldsOf(file, offset);
@@ -219,7 +222,8 @@ function end64(
     [8, 44],
     [2, 45],
     [2, 45],
-    [8, 0],
+    [4, frame.disk64 ?? 0],
+    [4, 0],
     [8, entries],
     [8, entries],
     [8, counts.bytes],

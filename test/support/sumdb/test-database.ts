@@ -121,7 +121,12 @@ export function testRecord(id: number, timeline = ""): string {
 
 /** A new signer for a database name. */
 export async function testSigner(name = "localhost.localdev/sumdb"): Promise<Signer> {
-  return parseSignerKey((await generateKey(name)).signerKey);
+  return parseSignerKey((await generateKey(name, randomSeed())).signerKey);
+}
+
+/** Random bytes to make a key of. */
+export function randomSeed(): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(32));
 }
 
 /** A copy of bytes with one bit turned over. */

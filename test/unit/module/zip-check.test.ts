@@ -219,6 +219,7 @@ describe("verifyModuleZip() refuses by the rules of Go", () => {
 describe("verifyModuleZip() refuses archives with two readings", () => {
   const frames: readonly (readonly [string, ZipFrame])[] = [
     ["data in front", { before: Uint8Array.of(1) }],
+    ["data in front that all offsets count", { before: Uint8Array.of(1), countBefore: true }],
     ["another archive in front", { before: writeZip(SMALL) }],
     ["data behind", { after: Uint8Array.of(0) }],
     ["another archive behind", { after: writeZip(SMALL) }],
@@ -232,6 +233,8 @@ describe("verifyModuleZip() refuses archives with two readings", () => {
     ["a shorter directory", { directoryBytes: 1 }],
     ["a second disk", { disk: 1 }],
     ["a 64-bit record with other counts", { zip64: "repeated", entries64: 1 }],
+    ["an end record that disagrees with its 64-bit one", { zip64: "repeated", entries: 1 }],
+    ["a 64-bit record on another disk", { zip64: "full", disk64: 1 }],
     ["a 64-bit record with another offset", { zip64: "full", directoryOffset64: 0 }],
     ["an absurd 64-bit count", { zip64: "full", entries64: 2 ** 52 }],
   ];
@@ -270,6 +273,8 @@ describe("verifyModuleZip() refuses archives with two readings", () => {
     ["another size in the directory", { central: { uncompressedBytes: 11 } }],
     ["a smaller size in the directory", { central: { uncompressedBytes: 9 } }],
     ["another compressed size in the directory", { central: { compressedBytes: 11 } }],
+    ["a size above the true one everywhere", { both: { uncompressedBytes: 11 } }],
+    ["a size below the true one everywhere", { both: { uncompressedBytes: 9 } }],
     ["another CRC in the directory", { central: { crc32: 1 } }],
     ["a CRC of zero everywhere", { descriptor: 0, both: { crc32: 0 } }],
     ["a descriptor with another CRC", { trailer: { crc32: 1 } }],
@@ -427,6 +432,22 @@ describe("verifyModuleZip() and large archives", () => {
     };
     await verifyModuleZip(bytesSource(archive), MODULE, VERSION, { yieldNow });
     expect(pauses).toBeGreaterThanOrEqual(38);
+  });
+
+  it("gives way while it reads the names of many entries", async ({ expect }) => {
+    const many = Array.from({ length: 2000 }, (_, i): ZipFile => ({ name: `${PREFIX}${i}/` }));
+    let pauses = 0;
+    const yieldNow = async (): Promise<void> => {
+      pauses++;
+    };
+    await verifyModuleZip(bytesSource(writeZip(many)), MODULE, VERSION, { yieldNow });
+    expect(pauses).toBeGreaterThan(20);
+  });
+
+  it("lets a failure to give way through", async ({ expect }) => {
+    const yieldNow = (): Promise<void> => Promise.reject(new Error("stopped"));
+    const result = verifyModuleZip(bytesSource(archive), MODULE, VERSION, { yieldNow });
+    await expect(result).rejects.toThrow("stopped");
   });
 
   it("refuses bytes behind the compressed data of a streamed entry", async ({ expect }) => {

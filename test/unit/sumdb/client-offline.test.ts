@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, it } from "vitest";
 import { SumdbClient } from "../../../src/sumdb/client.ts";
 import { MemoryPorts } from "../../support/sumdb/memory-ports.ts";

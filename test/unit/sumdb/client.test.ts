@@ -170,6 +170,9 @@ describe("what a client stores", () => {
     ports.records.set("example.com/m5@v1.0.0", { id: 5, text: testRecord(6) });
     expect((await lookup(newClient(), 5)).text).toBe(testRecord(5));
 
+    for (const [key, bytes] of ports.tiles) ports.tiles.set(key, flipBit(bytes, 40));
+    expect((await lookup(newClient(), 5)).text).toBe(testRecord(5));
+
     database.isDown = true;
     expect((await lookup(newClient(), 5)).text).toBe(testRecord(5));
   });

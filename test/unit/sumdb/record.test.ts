@@ -38,9 +38,12 @@ describe("recordText()", () => {
     [PATH, "v1.0.0", `${ZIP}\n`, MOD],
     [PATH, "v1.0.0", ZIP, "h1:short="],
     [PATH, "v1.0.0", ZIP.replace("h1", "h2"), MOD],
-  ] as const)("lets no line be smuggled in by %j %j %j %j", ([path, version, zip, mod], ctx) => {
-    ctx.expect(() => recordText(path, version, { zip, mod })).toThrow(TypeError);
-  });
+  ] as const)(
+    "lets no line be smuggled in by %j %j %j %j",
+    ([path, version, zip, mod], { expect }) => {
+      expect(() => recordText(path, version, { zip, mod })).toThrow(TypeError);
+    },
+  );
 });
 
 describe("findHashLines()", () => {

@@ -70,6 +70,9 @@ describe("readTreeHashes()", () => {
           // The tiles above belong to every record: once is enough.
           if (tile.index * 256 !== tileStart && (tile.level === 0 || tileStart > 0)) continue;
           for (let at = 0; at < tile.width; at++) {
+            // Full tiles in the middle are like the first one: a part of their places is enough.
+            const isMiddle = tile.width === 256 && tileStart > 0;
+            if (isMiddle && at % 8 !== 0) continue;
             if (!(await isRefused(head, tileStart, tile, at)))
               missed.push(`${tilePath(tile)} ${at}`);
           }

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, it } from "vitest";
 import { encodeUtf8, toBase64 } from "../../../src/sumdb/encoding.ts";
 import { checkRecord, checkTree, proveRecord, proveTree } from "../../../src/sumdb/proof.ts";

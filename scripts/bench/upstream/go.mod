@@ -1,0 +1,3 @@
+module example.com/bench/upstream
+
+go 1.24

@@ -1,0 +1,133 @@
+import { fromErrorValue, ProxyError } from "../errors/proxy-error.ts";
+import {
+  type EscapedPath,
+  type ModulePath,
+  tryEscapeVersion,
+  tryUnescapeVersion,
+} from "../module/path.ts";
+import {
+  type FileKind,
+  findCanonicalProblem,
+  parseEscapedModule,
+  toFileRequest,
+} from "../module/request.ts";
+import type { Home } from "./access.ts";
+import { type Coordinators, PUBLIC_SCOPE, type Scope, type Sumdb } from "./ports.ts";
+
+/** The append-only log behind a team's database. */
+export interface TeamLog {
+  append(entry: {
+    readonly modulePath: string;
+    readonly version: string;
+    readonly hashes: { readonly zip: string; readonly mod: string };
+  }): Promise<void>;
+  /** As {@link Sumdb.serve}; `sumdb_not_found` for what is not recorded. */
+  serve(path: string): Promise<Uint8Array>;
+}
+
+/** What a team's database works with. */
+export interface TeamSumdbPorts {
+  readonly name: string;
+  readonly log: TeamLog;
+  readonly coordinators: Coordinators;
+  /** The public database; undefined when it is switched off. */
+  readonly sumdb: Sumdb | undefined;
+  /** Where a module lives for the team. */
+  homeOf(modulePath: string): Home;
+}
+
+interface Wanted {
+  readonly modulePath: ModulePath;
+  readonly escapedPath: EscapedPath;
+  readonly version: string;
+}
+
+const LOOKUP = "lookup/";
+
+/**
+ * A team's own checksum database.
+ *
+ * A client can name only one database, so this one answers for every module that the team may
+ * use: its private ones with the hashes of first sight, public ones after the public database has
+ * proven them.
+ */
+export function createTeamSumdb(ports: TeamSumdbPorts): Sumdb {
+  return {
+    name: ports.name,
+    prove: () => Promise.reject(new TypeError("a team's database proves nothing to the proxy")),
+    async serve(path, { cachedOnly }) {
+      try {
+        return await ports.log.serve(path);
+      } catch (error) {
+        if (!isNotRecorded(error) || !path.startsWith(LOOKUP) || cachedOnly) throw error;
+      }
+      const wanted = parseLookup(path.slice(LOOKUP.length));
+      const { modulePath, version } = wanted;
+      await ports.log.append({ modulePath, version, hashes: await findHashes(ports, wanted) });
+      return await ports.log.serve(path);
+    },
+  };
+}
+
+function isNotRecorded(error: unknown): boolean {
+  return error instanceof ProxyError && error.code === "sumdb_not_found";
+}
+
+function parseLookup(escaped: string): Wanted {
+  const [escapedPath = "", escapedVersion = ""] = escaped.split("@");
+  const module = parseEscapedModule(escapedPath);
+  if ("problem" in module) throw new ProxyError("malformed_path", module.problem);
+  const version = tryUnescapeVersion(escapedVersion) ?? "";
+  const problem = findCanonicalProblem(module.modulePath, version);
+  if (problem !== undefined) throw new ProxyError("malformed_version", problem);
+  return { ...module, version };
+}
+
+async function findHashes(
+  ports: TeamSumdbPorts,
+  wanted: Wanted,
+): Promise<{ zip: string; mod: string }> {
+  const home = ports.homeOf(wanted.modulePath);
+  if ("hidden" in home) throw notFound(wanted);
+  if (home.scope === PUBLIC_SCOPE && ports.sumdb !== undefined) {
+    const { zip, mod } = await ports.sumdb.prove(wanted.modulePath, wanted.version);
+    return { zip, mod };
+  }
+  const [mod, zip] = await Promise.all([
+    findFileHash(ports, home.scope, wanted, "mod"),
+    findFileHash(ports, home.scope, wanted, "zip"),
+  ]);
+  return { zip, mod };
+}
+
+/** The hash of a file at first sight, which this may be. */
+async function findFileHash(
+  ports: TeamSumdbPorts,
+  scope: Scope,
+  wanted: Wanted,
+  kind: FileKind,
+): Promise<string> {
+  const request = toFileRequest(
+    wanted,
+    kind,
+    wanted.version,
+    tryEscapeVersion(wanted.version) ?? "",
+  );
+  const outcome = await ports.coordinators.file(scope, request, { stream: false });
+  switch (outcome.kind) {
+    case "bytes":
+    case "stored":
+      if (outcome.record.h1 !== undefined) return outcome.record.h1;
+      throw new ProxyError("storage_unavailable", "a stored file has no hash in its record");
+    case "absent":
+      throw notFound(wanted);
+    case "failed":
+      throw fromErrorValue(outcome.error);
+    case "stream":
+      throw new TypeError("a body was not asked for");
+  }
+}
+
+function notFound({ modulePath, version }: Wanted): ProxyError {
+  return new ProxyError("sumdb_not_found", `${modulePath}@${version} does not exist`);
+}

@@ -1,0 +1,144 @@
+import { createHash } from "node:crypto";
+import { ProxyError } from "../errors/proxy-error.ts";
+import type { ByteSource } from "../module/byte-window.ts";
+import { goModHash } from "../module/dirhash.ts";
+import { type FileRequest, isFileRequest, parseModuleRequest } from "../module/request.ts";
+import { verifyModuleZip } from "../module/zip-check.ts";
+import type { Clock, Coordinators, EventSink, FileRecord, FileStore, Scope } from "./ports.ts";
+import { readAll, readChunks } from "./read-body.ts";
+
+/** What re-verifying works with. */
+export interface VerifyPorts {
+  readonly files: FileStore;
+  readonly coordinators: Coordinators;
+  readonly events: EventSink;
+  readonly clock: Clock;
+  newName(): string;
+  /**
+   * Ask the checksum database again; undefined to trust the records in that.
+   *
+   * @throws ProxyError `checksum_mismatch` when it contradicts.
+   */
+  readonly proveAgain:
+    | ((scope: Scope, request: FileRequest, h1: string) => Promise<void>)
+    | undefined;
+}
+
+/** One damaged file and what became of it. */
+export interface Damage {
+  /** `{scope}/{path}` of the file. */
+  readonly file: string;
+  readonly problem: string;
+  readonly action: "restored" | "quarantined";
+}
+
+/**
+ * Check one stored file against its record: size, sha256 and h1, and, where asked for, the
+ * database.
+ *
+ * A damaged file is restored from its source if that has the same; otherwise it is moved to
+ * quarantine, and whoever asks for it next fetches it anew.
+ *
+ * @returns What was wrong, or undefined.
+ */
+export async function verifyFile(
+  ports: VerifyPorts,
+  scope: Scope,
+  path: string,
+): Promise<Damage | undefined> {
+  const request = parseModuleRequest(path);
+  if ("problem" in request || !isFileRequest(request)) return undefined;
+  const problem = await findDamage(ports, scope, request);
+  if (problem === undefined) return undefined;
+  const file = `${scope}/${path}`;
+  ports.events.report({ action: "file-damaged", scope, path, reason: problem });
+  const outcome = await ports.coordinators.file(scope, request, { stream: false, damaged: true });
+  const isRestored =
+    outcome.kind === "stored" && (await findDamage(ports, scope, request)) === undefined;
+  if (isRestored) return { file, problem, action: "restored" };
+  await ports.files.quarantine(scope, path, ports.newName());
+  ports.events.report({ action: "file-quarantined", scope, path, reason: problem });
+  return { file, problem, action: "quarantined" };
+}
+
+async function findDamage(
+  ports: VerifyPorts,
+  scope: Scope,
+  request: FileRequest,
+): Promise<string | undefined> {
+  const record = await ports.files.readRecord(scope, request.path);
+  if (record === undefined) return "the record is unreadable";
+  const sha256 = await digest(ports, scope, request, record);
+  if (sha256 === undefined) return "the file is missing";
+  if (sha256 !== record.sha256) return `sha256 is ${sha256}, recorded is ${record.sha256}`;
+  if (request.kind === "info") return undefined;
+  const h1 = await computeH1(ports, scope, request, record);
+  if (h1 !== record.h1) return `h1 is ${h1}, recorded is ${record.h1 ?? "none"}`;
+  try {
+    await ports.proveAgain?.(scope, request, h1);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ProxyError && error.code === "checksum_mismatch") {
+      return error.publicDetail;
+    }
+    throw error;
+  }
+}
+
+async function digest(
+  ports: VerifyPorts,
+  scope: Scope,
+  request: FileRequest,
+  record: FileRecord,
+): Promise<string | undefined> {
+  const file = await ports.files.reopen(scope, request.path);
+  if (file === undefined) return undefined;
+  // One byte more than recorded is enough to tell that the size is wrong.
+  const limits = { sizeBytes: undefined, maxBytes: record.sizeBytes };
+  const reader = readChunks(file.body, limits, ports.clock);
+  const hash = createHash("sha256");
+  try {
+    for (;;) {
+      const chunk = await reader.next();
+      if (chunk === undefined) return hash.digest("hex");
+      hash.update(chunk);
+    }
+  } catch (error) {
+    await reader.cancel();
+    if (error instanceof ProxyError && error.code === "upstream_invalid") return "of another size";
+    throw error;
+  }
+}
+
+async function computeH1(
+  ports: VerifyPorts,
+  scope: Scope,
+  request: FileRequest,
+  record: FileRecord,
+): Promise<string> {
+  const source = toByteSource(ports, scope, request, record);
+  if (request.kind === "mod") return goModHash(await source.read(0, record.sizeBytes));
+  const zip = await verifyModuleZip(source, request.modulePath, request.version, {
+    yieldNow: () => ports.clock.wait(0),
+  });
+  return "problem" in zip ? `none (${zip.problem})` : zip.h1;
+}
+
+function toByteSource(
+  ports: VerifyPorts,
+  scope: Scope,
+  request: FileRequest,
+  { sizeBytes }: FileRecord,
+): ByteSource {
+  return {
+    sizeBytes,
+    async read(offsetBytes, lengthBytes) {
+      if (lengthBytes === 0) return new Uint8Array();
+      const range = { offsetBytes, lengthBytes };
+      const file = await ports.files.reopen(scope, request.path, range);
+      if (file === undefined) throw new ProxyError("storage_unavailable", "file is gone");
+      const limits = { sizeBytes: lengthBytes, maxBytes: lengthBytes };
+      return await readAll(file.body, limits, ports.clock);
+    },
+  };
+}
