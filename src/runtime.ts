@@ -8,7 +8,7 @@ import {
   type JobState,
   type Readiness,
 } from "./http/app.ts";
-import { createHandler, type Defer } from "./http/handler.ts";
+import { createHandler, type Defer, type LogLine } from "./http/handler.ts";
 import { compilePrefixPatterns } from "./module/pattern.ts";
 import { Access, type Caller, toScope } from "./proxy/access.ts";
 import type { WholeAnswer } from "./proxy/answer.ts";
@@ -37,7 +37,7 @@ import {
   toTeamLog,
 } from "./store/sumdb-object-client.ts";
 import { DEFAULT_SUMDB_NAME } from "./sumdb/constants.ts";
-import { logRequest, reportFault } from "./telemetry/log.ts";
+import { createLineBuffer, formatRequestLine, reportFault, writeLine } from "./telemetry/log.ts";
 import { createGoproxySource } from "./upstream/goproxy-source.ts";
 import { createHttpClient, type HttpOrigin } from "./upstream/http-client.ts";
 import { createSumdbFetch } from "./upstream/sumdb-fetch.ts";
@@ -177,11 +177,18 @@ function buildRuntime(env: Bindings, config: Config): Runtime {
         readJob: (job) => env.DIRECTORY.getByName("directory").readJob(job),
         equalSecrets,
       }),
-      log: logRequest,
+      log: toLog(env),
       reportFault,
       newRequestId,
     }),
   };
+}
+
+/** On one machine lines are written many at a time; in the cloud each belongs to its request. */
+function toLog(env: Bindings): (line: LogLine, defer: Defer) => void {
+  if (env.DISK === undefined) return (line) => writeLine(formatRequestLine(line));
+  const buffer = createLineBuffer((delayMs) => clock.wait(delayMs));
+  return (line, defer) => buffer.write(formatRequestLine(line), defer);
 }
 
 function toFileStore(env: Bindings): FileStore {

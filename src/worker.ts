@@ -171,7 +171,7 @@ interface SumdbClients {
 
 /** Keeper of one checksum database: the only one that moves its newest head. */
 export class SumdbLog extends DurableObject<Bindings> implements SumdbCalls {
-  #clients: SumdbClients | undefined;
+  #clients: Promise<SumdbClients> | undefined;
   #log: Promise<AppendOnlyLog> | undefined;
 
   async prove(
@@ -180,7 +180,7 @@ export class SumdbLog extends DurableObject<Bindings> implements SumdbCalls {
     version: string,
   ): Promise<Result<{ zip: string; mod: string; treeSize: number }>> {
     return await toResult(async () => {
-      const { online } = this.#open(name);
+      const { online } = await this.#open(name);
       const { hashes, treeSize } = await online.lookup(modulePath, version);
       return { ...hashes, treeSize };
     });
@@ -188,7 +188,7 @@ export class SumdbLog extends DurableObject<Bindings> implements SumdbCalls {
 
   async serve(name: string, path: string, cachedOnly: boolean): Promise<Result<Uint8Array>> {
     return await toResult(async () => {
-      const { online, offline } = this.#open(name);
+      const { online, offline } = await this.#open(name);
       const client = cachedOnly ? offline : online;
       if (path === "latest") return await client.serveLatest();
       if (path.startsWith("lookup/")) return await client.serveLookup(path.slice(7));
@@ -229,19 +229,25 @@ export class SumdbLog extends DurableObject<Bindings> implements SumdbCalls {
     }
   }
 
-  #open(name: string): SumdbClients {
+  async #open(name: string): Promise<SumdbClients> {
+    this.#clients ??= this.#build(name);
+    return await this.#clients;
+  }
+
+  async #build(name: string): Promise<SumdbClients> {
     const { config, files, sumdbFetch } = toRuntime(this.env);
     const store = new SumdbStore(files, this.ctx.storage.sql, name);
     const verifierKey = config.sumdb?.key ?? DEFAULT_VERIFIER_KEY;
     const toClient = (fetch: (path: string) => Promise<Uint8Array>): SumdbClient =>
       new SumdbClient({ verifierKey, ports: toSumdbPorts(store, fetch) });
-    this.#clients ??= {
-      online: toClient(sumdbFetch),
-      offline: toClient(() =>
-        Promise.reject(new ProxyError("sumdb_unavailable", "this address answers from storage")),
-      ),
-    };
-    return this.#clients;
+    const online = toClient(sumdbFetch);
+    const offline = toClient(() =>
+      Promise.reject(new ProxyError("sumdb_unavailable", "this address answers from storage")),
+    );
+    // Lookups carry heads of any age. With the newest one at hand they are proven side by side;
+    // without, each larger head would be a move that the others wait for.
+    if ((await store.readHead()) === undefined) await online.serveLatest().catch(() => undefined);
+    return { online, offline };
   }
 }
 

@@ -1,10 +1,11 @@
+import { LruCache } from "../proxy/lru-cache.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import type { Access, Caller } from "../proxy/access.ts";
 import type { Clock, Scope } from "../proxy/ports.ts";
-import type { WholeAnswer } from "../proxy/answer.ts";
+import type { FileAnswer, WholeAnswer } from "../proxy/answer.ts";
 import type { ModuleServer, ServeOptions } from "../proxy/serve-module.ts";
 import type { ModuleRequest } from "../module/request.ts";
-import { type CacheRules, respond, respondError, respondWhole } from "./respond.ts";
+import { type CacheRules, respond, respondError, respondFile, respondWhole } from "./respond.ts";
 import { parseRoute, type Route } from "./route.ts";
 
 /** What the HTTP layer works with. */
@@ -17,7 +18,7 @@ export interface HandlerPorts {
   /** Answers `/` and `/-/…`. */
   readonly own: (request: Request, path: string, requestId: string) => Promise<Response>;
   /** Writes the one log line of a request. */
-  readonly log: (line: LogLine) => void;
+  readonly log: (line: LogLine, defer: Defer) => void;
   /** Tells somebody of a fault of ours, whose text no client sees. */
   readonly reportFault: (error: unknown, requestId: string) => void;
   /** Unique for every request. */
@@ -59,6 +60,9 @@ interface Outcome {
 const CACHED_ONLY_HEADER = "Disable-Module-Fetch";
 // Values that Go's strconv.ParseBool takes for true.
 const TRUE_VALUES: ReadonlySet<string> = new Set(["1", "t", "T", "TRUE", "true", "True"]);
+// Parsed addresses that are kept, and what one costs beside its text.
+const ROUTES_BYTES = 4 * 1024 * 1024;
+const ROUTE_BYTES = 600;
 const OPEN_CALLER: Caller = { team: undefined, role: undefined };
 const OPEN_RULES: CacheRules = { open: true, cachedOnly: false };
 
@@ -70,10 +74,11 @@ const OPEN_RULES: CacheRules = { open: true, cachedOnly: false };
 export function createHandler(
   ports: HandlerPorts,
 ): (request: Request, defer: Defer) => Response | Promise<Response> {
+  const routes = new LruCache<Route>(ROUTES_BYTES);
   return (request, defer) => {
     const exchange: Exchange = {
       request,
-      route: parseRoute(request.url),
+      route: findRoute(routes, request.url),
       startMs: ports.clock.now(),
       requestId: ports.newRequestId(),
       defer,
@@ -97,6 +102,15 @@ export function createHandler(
   };
 }
 
+/** The parsed address; one that was parsed before is not parsed again. */
+function findRoute(routes: LruCache<Route>, url: string): Route {
+  const known = routes.get(url);
+  if (known !== undefined) return known;
+  const route = parseRoute(url);
+  if (route.target.kind !== "malformed") routes.set(url, route, 2 * url.length + ROUTE_BYTES);
+  return route;
+}
+
 /** Check the caller's rights: before anything else is looked at, on hits as on misses. */
 function enter({ access }: HandlerPorts, { request, route }: Exchange): Caller {
   const team = access.teamAt(route.team, request.url);
@@ -118,19 +132,40 @@ function answerModule(
   const open = caller.team === undefined;
   const cachedOnly = route.cachedOnly || isCachedOnly(request);
   const isPlain = request.method === "GET" && isUnconditional(request.headers);
-  const options: ServeOptions = { cachedOnly, stream: isPlain, defer: exchange.defer };
+  const options: ServeOptions = {
+    nowMs: exchange.startMs,
+    cachedOnly,
+    stream: isPlain,
+    defer: exchange.defer,
+  };
   const rules = open && !cachedOnly ? OPEN_RULES : { open, cachedOnly };
   const answer = ports.modules.tryServeFromMemory(scope, module, options);
-  if (answer === undefined)
+  if (answer === undefined) {
     return serveFromTiers(ports, exchange, module, { scope, options, rules });
-  if (isPlain)
-    return logged(ports, exchange, respondWhole(answer, rules), {
-      tier: "memory",
-      bodyBytes: answer.sizeBytes,
-    });
+  }
+  if (answer.kind === "absent") return answerError(ports, exchange, answer.error);
+  if (isPlain) {
+    if (answer.kind === "file") return passFile(ports, exchange, answer, rules);
+    const outcome = { tier: "memory", bodyBytes: answer.sizeBytes };
+    return logged(ports, exchange, respondWhole(answer, rules), outcome);
+  }
   return respond(request, answer, rules).then((response) =>
     logged(ports, exchange, response, { tier: "memory" }),
   );
+}
+
+async function passFile(
+  ports: HandlerPorts,
+  exchange: Exchange,
+  answer: FileAnswer,
+  rules: CacheRules,
+): Promise<Response> {
+  try {
+    const response = await respondFile(answer, rules);
+    return logged(ports, exchange, response, { tier: "storage", bodyBytes: answer.sizeBytes });
+  } catch (error) {
+    return answerError(ports, exchange, error);
+  }
 }
 
 async function serveFromTiers(
@@ -200,19 +235,22 @@ function logged(
   { tier, bodyBytes, errorCode }: Outcome,
 ): Response {
   const { request, route, startMs, requestId } = exchange;
-  ports.log({
-    atMs: startMs,
-    durationMs: ports.clock.now() - startMs,
-    requestId,
-    method: request.method,
-    path: toLogPath(route),
-    team: route.team,
-    status: response.status,
-    tier,
-    bodyBytes,
-    userAgent: request.headers.get("User-Agent"),
-    errorCode,
-  });
+  ports.log(
+    {
+      atMs: startMs,
+      durationMs: ports.clock.now() - startMs,
+      requestId,
+      method: request.method,
+      path: toLogPath(route),
+      team: route.team,
+      status: response.status,
+      tier,
+      bodyBytes,
+      userAgent: request.headers.get("User-Agent"),
+      errorCode,
+    },
+    exchange.defer,
+  );
   return response;
 }
 

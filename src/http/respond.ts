@@ -15,23 +15,27 @@ const IMMUTABLE = "public, max-age=31536000, immutable";
 const PRIVATE = "private, no-store";
 const MAX_ERROR_BYTES = 640;
 const MAX_ERROR_LINES = 8;
+const ERROR_HEADERS = new Headers({
+  "Content-Type": "text/plain; charset=utf-8",
+  "Cache-Control": "no-store",
+  "X-Content-Type-Options": "nosniff",
+});
+// By far the commonest error: the go command probes for modules by asking for them.
+const NOT_FOUND = { status: 404, headers: ERROR_HEADERS };
+const LINES_KEY = Symbol("lines");
 const HEADERS_KEY = Symbol("headers");
 
 /** An answer that was sent before carries the headers that were built for it. */
-type WithHeaders = WholeAnswer & { [HEADERS_KEY]?: { readonly open: Headers } };
+type WithHeaders = (WholeAnswer | FileAnswer) & { [HEADERS_KEY]?: Headers };
 
-/**
- * The response to a plain GET for a whole answer: the hot path.
- *
- * The headers are built once for each answer and shared by all its responses.
- */
+/** The response to a plain GET for a whole answer: the hot path. */
 export function respondWhole(answer: WholeAnswer, rules: CacheRules): Response {
-  if (!rules.open || rules.cachedOnly) {
-    return new Response(answer.body, { headers: toHeaders(answer, rules) });
-  }
-  const kept = answer as WithHeaders;
-  kept[HEADERS_KEY] ??= { open: toHeaders(answer, rules) };
-  return new Response(answer.body, { headers: kept[HEADERS_KEY].open });
+  return new Response(answer.body, { headers: toSharedHeaders(answer, rules) });
+}
+
+/** The response to a plain GET for a stored file, passed through. */
+export async function respondFile(answer: FileAnswer, rules: CacheRules): Promise<Response> {
+  return new Response(await answer.open(), { headers: toSharedHeaders(answer, rules) });
 }
 
 /** The response to any GET or HEAD: conditions, ranges and all. */
@@ -85,11 +89,10 @@ export function respondError(
 ): Response {
   const row = errorRow(error.code);
   const text = toErrorText(error, options.requestId);
-  const headers = new Headers({
-    "Content-Type": "text/plain; charset=utf-8",
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-  });
+  if (row.status === 404 && options.method === "GET" && !options.cachedOnly) {
+    return new Response(text, NOT_FOUND);
+  }
+  const headers = new Headers(ERROR_HEADERS);
   if (options.cachedOnly) headers.set("Vary", "Disable-Module-Fetch");
   if (row.status === 401) headers.set("WWW-Authenticate", 'Basic realm="goproxy-edge"');
   if (row.status === 405) headers.set("Allow", "GET, HEAD");
@@ -103,17 +106,23 @@ export function respondError(
 
 /** At most 8 lines and 640 bytes, no blank line: what the go command shows whole. */
 export function toErrorText(error: ProxyError, requestId: string): string {
-  const row = errorRow(error.code);
   const last = `request-id: ${requestId}`;
-  const lines = `${row.title}: ${error.publicDetail}`
+  const kept = error as ProxyError & { [LINES_KEY]?: string };
+  const text = (kept[LINES_KEY] ??= toErrorLines(error));
+  const room = MAX_ERROR_BYTES - last.length - 2;
+  return `${text.length > room ? `${text.slice(0, room - 3)}...` : text}\n${last}\n`;
+}
+
+/** All lines but the last, which differs from request to request. */
+function toErrorLines(error: ProxyError): string {
+  const row = errorRow(error.code);
+  return `${row.title}: ${error.publicDetail}`
     .split("\n")
     .concat(row.advice ?? [])
     .map((line) => line.replaceAll(/[^\x20-\x7e]/g, "?").trim())
     .filter((line) => line !== "")
-    .slice(0, MAX_ERROR_LINES - 1);
-  const room = MAX_ERROR_BYTES - last.length - 2;
-  const text = lines.join("\n");
-  return `${text.length > room ? `${text.slice(0, room - 3)}...` : text}\n${last}\n`;
+    .slice(0, MAX_ERROR_LINES - 1)
+    .join("\n");
 }
 
 function respondLive(answer: LiveAnswer, rules: CacheRules): Response {
@@ -140,6 +149,20 @@ async function openSlice(
   const { body } = answer;
   const bytes = typeof body === "string" ? Buffer.from(body) : body;
   return bytes.subarray(range.offsetBytes, range.offsetBytes + range.lengthBytes);
+}
+
+/** The headers are built once for each answer of the open part and shared by all its responses. */
+function toSharedHeaders(answer: WholeAnswer | FileAnswer, rules: CacheRules): Headers {
+  if (!rules.open || rules.cachedOnly) return toFullHeaders(answer, rules);
+  const kept = answer as WithHeaders;
+  return (kept[HEADERS_KEY] ??= toFullHeaders(answer, rules));
+}
+
+/** The length is known of a stream, too. */
+function toFullHeaders(answer: WholeAnswer | FileAnswer, rules: CacheRules): Headers {
+  const headers = toHeaders(answer, rules);
+  if (answer.kind === "file") headers.set("Content-Length", String(answer.sizeBytes));
+  return headers;
 }
 
 function toHeaders(answer: WholeAnswer | FileAnswer, rules: CacheRules): Headers {

@@ -5,7 +5,7 @@ import {
   type ModuleRequest,
   type MutableRequest,
 } from "../module/request.ts";
-import { type Answer, CONTENT_TYPES, type WholeAnswer } from "./answer.ts";
+import { type Answer, CONTENT_TYPES, type FileAnswer, type WholeAnswer } from "./answer.ts";
 import { sha256Hex } from "../module/sha256.ts";
 import { LruCache } from "./lru-cache.ts";
 import {
@@ -19,6 +19,7 @@ import {
   type Scope,
   type Verifier,
 } from "./ports.ts";
+import { toKey } from "./memory-key.ts";
 import { StoredZips } from "./stored-zips.ts";
 
 /** What serving modules works with. */
@@ -39,6 +40,8 @@ export interface ServePorts {
 
 /** How one request is to be answered. */
 export interface ServeOptions {
+  /** When the request came, in milliseconds since the epoch. */
+  readonly nowMs: number;
   /** Whether to answer from storage only. */
   readonly cachedOnly: boolean;
   /** Whether the client takes a whole body now: no HEAD and no range. */
@@ -47,10 +50,14 @@ export interface ServeOptions {
   defer(work: Promise<unknown>): void;
 }
 
+/** What was learned to be absent; the error is made once. */
+export interface AbsentAnswer {
+  readonly kind: "absent";
+  readonly error: ProxyError;
+}
+
 interface Remembered {
-  /** Undefined for an absence, whose reason is kept. */
-  readonly answer: WholeAnswer | undefined;
-  readonly reason: string;
+  readonly answer: WholeAnswer | AbsentAnswer;
   freshUntilMs: number;
   readonly staleUntilMs: number;
 }
@@ -79,22 +86,24 @@ export class ModuleServer {
   }
 
   /**
-   * The answer, if memory has it: no await on the hot path.
-   *
-   * @throws ProxyError `module_not_found` for a remembered absence.
+   * The answer, if memory has it: no await and no throw on the hot path.
    */
   tryServeFromMemory(
     scope: Scope,
     request: ModuleRequest,
     options: ServeOptions,
-  ): WholeAnswer | undefined {
-    const remembered = this.#memory.get(`${scope}/${request.path}`);
+  ): WholeAnswer | FileAnswer | AbsentAnswer | undefined {
+    const key = toKey(scope, request);
+    if (request.kind === "zip") {
+      const zip = this.#zips.findDigested(key);
+      if (zip !== undefined) return this.#served(scope, request as FileRequest, options, zip);
+    }
+    const remembered = this.#memory.get(key);
     if (remembered === undefined) return undefined;
-    const nowMs = this.#ports.clock.now();
+    const { nowMs } = options;
     if (nowMs >= remembered.staleUntilMs) return undefined;
-    if (remembered.answer === undefined) {
-      if (options.cachedOnly) return undefined;
-      throw new ProxyError("module_not_found", remembered.reason);
+    if (remembered.answer.kind === "absent") {
+      return options.cachedOnly ? undefined : remembered.answer;
     }
     if (nowMs >= remembered.freshUntilMs && !isFileRequest(request) && !options.cachedOnly) {
       remembered.freshUntilMs = nowMs + REFRESH_PAUSE_MS;
@@ -230,7 +239,7 @@ export class ModuleServer {
   }
 
   #rememberMutable(scope: Scope, request: MutableRequest, answer: MutableAnswer): WholeAnswer {
-    const key = `${scope}/${request.path}`;
+    const key = toKey(scope, request);
     const freshUntilMs = answer.fetchedAtMs + this.#ports.times.listSeconds * 1000;
     const whole: WholeAnswer = {
       kind: "whole",
@@ -242,14 +251,14 @@ export class ModuleServer {
     };
     this.#memory.set(
       key,
-      { answer: whole, reason: "", freshUntilMs, staleUntilMs: freshUntilMs + STALE_MS },
+      { answer: whole, freshUntilMs, staleUntilMs: freshUntilMs + STALE_MS },
       2 * key.length + whole.sizeBytes + ENTRY_OVERHEAD_BYTES,
     );
     return whole;
   }
 
   #rememberFile(scope: Scope, request: FileRequest, body: Uint8Array, sha256: string): WholeAnswer {
-    const key = `${scope}/${request.path}`;
+    const key = toKey(scope, request);
     const untilMs = this.#ports.clock.now() + this.#ports.times.memorySeconds * 1000;
     const contentType = CONTENT_TYPES[request.kind];
     const sizeBytes = body.length;
@@ -263,7 +272,7 @@ export class ModuleServer {
     };
     this.#memory.set(
       key,
-      { answer, reason: "", freshUntilMs: untilMs, staleUntilMs: untilMs },
+      { answer, freshUntilMs: untilMs, staleUntilMs: untilMs },
       2 * key.length + sizeBytes + ENTRY_OVERHEAD_BYTES,
     );
     return answer;
@@ -275,13 +284,14 @@ export class ModuleServer {
     reason: string,
     untilMs: number,
   ): ProxyError {
-    const key = `${scope}/${request.path}`;
+    const key = toKey(scope, request);
+    const error = new ProxyError("module_not_found", reason);
     this.#memory.set(
       key,
-      { answer: undefined, reason, freshUntilMs: untilMs, staleUntilMs: untilMs },
+      { answer: { kind: "absent", error }, freshUntilMs: untilMs, staleUntilMs: untilMs },
       2 * (key.length + reason.length) + ENTRY_OVERHEAD_BYTES,
     );
-    return new ProxyError("module_not_found", reason);
+    return error;
   }
 
   /** How much older than fresh an answer is; negative while it is fresh. */

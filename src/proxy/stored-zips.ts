@@ -4,6 +4,7 @@ import type { FileRequest } from "../module/request.ts";
 import { CONTENT_TYPES, type FileAnswer } from "./answer.ts";
 import { sha256Hex } from "../module/sha256.ts";
 import { LruCache } from "./lru-cache.ts";
+import { toKey } from "./memory-key.ts";
 import type {
   ByteRange,
   Clock,
@@ -19,6 +20,8 @@ interface KnownZip {
   /** What the store said of the bytes when their digest was right; undefined before that. */
   validator: string | undefined;
   digestedAtMs: number;
+  /** One for all requests, with the headers that the HTTP layer keeps on it. */
+  readonly answer: FileAnswer;
 }
 
 interface ZipPorts {
@@ -29,6 +32,7 @@ interface ZipPorts {
 }
 
 const KNOWN_ZIPS_BYTES = 4 * 1024 * 1024;
+const KNOWN_ZIP_BYTES = 900;
 const DIGEST_AGAIN_MS = 24 * 3600 * 1000;
 // Up to this size a zip is digested before its first byte goes out, above it on the way.
 const MAX_DIGEST_FIRST_BYTES = 1024 * 1024;
@@ -46,28 +50,40 @@ export class StoredZips {
     this.#ports = ports;
   }
 
+  /**
+   * The zip, if this isolate has read and digested it: no await.
+   *
+   * @param key From {@link toKey}.
+   */
+  findDigested(key: string): FileAnswer | undefined {
+    const zip = this.#known.get(key);
+    return zip?.validator === undefined ? undefined : zip.answer;
+  }
+
   /** The zip, if it is committed. */
   async find(scope: Scope, request: FileRequest): Promise<FileAnswer | undefined> {
-    const key = `${scope}/${request.path}`;
-    let zip = this.#known.get(key);
-    if (zip === undefined) {
-      const record = await this.#ports.files.readRecord(scope, request.path);
-      if (record === undefined) return undefined;
-      const { verifier } = this.#ports;
-      if (record.verified === "none" && verifier.requiresProof(scope, request)) return undefined;
-      zip = { record, validator: undefined, digestedAtMs: 0 };
-      this.#known.set(key, zip, 2 * key.length + 600);
-    }
-    const { sizeBytes, sha256 } = zip.record;
-    const known = zip;
-    return {
-      kind: "file",
-      sizeBytes,
-      sha256,
-      contentType: CONTENT_TYPES.zip,
-      immutable: true,
-      open: (range) => this.#open(scope, request, known, range),
+    const key = toKey(scope, request);
+    const known = this.#known.get(key);
+    if (known !== undefined) return known.answer;
+    const record = await this.#ports.files.readRecord(scope, request.path);
+    if (record === undefined) return undefined;
+    const { verifier } = this.#ports;
+    if (record.verified === "none" && verifier.requiresProof(scope, request)) return undefined;
+    const zip: KnownZip = {
+      record,
+      validator: undefined,
+      digestedAtMs: 0,
+      answer: {
+        kind: "file",
+        sizeBytes: record.sizeBytes,
+        sha256: record.sha256,
+        contentType: CONTENT_TYPES.zip,
+        immutable: true,
+        open: (range) => this.#open(scope, request, zip, range),
+      },
     };
+    this.#known.set(key, zip, 2 * key.length + KNOWN_ZIP_BYTES);
+    return zip.answer;
   }
 
   async #open(
@@ -137,7 +153,7 @@ export class StoredZips {
   }
 
   async #restore(scope: Scope, request: FileRequest): Promise<void> {
-    this.#known.delete(`${scope}/${request.path}`);
+    this.#known.delete(toKey(scope, request));
     const options = { stream: false, damaged: true } as const;
     const outcome = await this.#ports.coordinators.file(scope, request, options);
     if (outcome.kind === "failed") throw fromErrorValue(outcome.error);

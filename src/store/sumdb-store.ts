@@ -2,7 +2,7 @@ import type { FileStore } from "../proxy/ports.ts";
 
 /** A tile of a database's tree; level -1 holds the records themselves. */
 interface StoredTile {
-  readonly tile: { readonly level: number; readonly index: number };
+  readonly tile: { readonly level: number; readonly index: number; readonly width: number };
   readonly bytes: Uint8Array;
 }
 
@@ -12,10 +12,12 @@ interface StoredRecord {
 }
 
 const TILES_PER_FOLDER = 1000;
+const FULL_WIDTH = 256;
 
 /**
- * What is kept of one checksum database: tiles and records as files, its newest head in the
- * Durable Object that alone moves it.
+ * What is kept of one checksum database: full tiles and records as files; its newest head, and the
+ * tiles at the edge that grow with every head, in the Durable Object that alone moves it. Object
+ * storage takes one write a second to a key, which is too slow for those.
  */
 export class SumdbStore {
   readonly #files: FileStore;
@@ -28,20 +30,40 @@ export class SumdbStore {
     this.#folder = `sumdb/${name}`;
     sql.exec(`
       CREATE TABLE IF NOT EXISTS heads (id INTEGER PRIMARY KEY CHECK (id = 1), note TEXT);
+      CREATE TABLE IF NOT EXISTS edge_tiles (level INTEGER, number INTEGER, bytes BLOB,
+        PRIMARY KEY (level, number)) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS forks (ours TEXT, theirs TEXT, seen_at_ms INTEGER,
         PRIMARY KEY (ours, theirs))`);
   }
 
   async readTile(level: number, index: number): Promise<Uint8Array | undefined> {
+    const [edge] = this.#sql
+      .exec<{ bytes: ArrayBuffer }>(
+        "SELECT bytes FROM edge_tiles WHERE level = ? AND number = ?",
+        level,
+        index,
+      )
+      .toArray();
+    if (edge !== undefined) return new Uint8Array(edge.bytes);
     return await this.#files.readSystem(this.#tilePath(level, index));
   }
 
   async putTiles(tiles: readonly StoredTile[]): Promise<void> {
-    await Promise.all(
-      tiles.map(({ tile, bytes }) =>
-        this.#files.writeSystem(this.#tilePath(tile.level, tile.index), bytes),
-      ),
-    );
+    await Promise.all(tiles.map((tile) => this.#putTile(tile)));
+  }
+
+  async #putTile({ tile: { level, index, width }, bytes }: StoredTile): Promise<void> {
+    if (width < FULL_WIDTH) {
+      this.#sql.exec(
+        "INSERT OR REPLACE INTO edge_tiles (level, number, bytes) VALUES (?, ?, ?)",
+        level,
+        index,
+        bytes,
+      );
+      return;
+    }
+    await this.#files.writeSystem(this.#tilePath(level, index), bytes);
+    this.#sql.exec("DELETE FROM edge_tiles WHERE level = ? AND number = ?", level, index);
   }
 
   readHead(): Promise<string | undefined> {

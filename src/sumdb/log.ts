@@ -1,7 +1,7 @@
 import { ProxyError } from "../errors/proxy-error.ts";
 import { HASH_SIZE, TILE_HEIGHT, TILE_WIDTH } from "./constants.ts";
 import { encodeUtf8 } from "./encoding.ts";
-import { growTree, type TileBytesReader } from "./log-tree.ts";
+import { growTree } from "./log-tree.ts";
 import { type ModuleKey, parseModuleKey, toModuleKey } from "./module-key.ts";
 import { formatVerifierKey, openNote, type Signer, signNote } from "./note.ts";
 import {
@@ -34,7 +34,8 @@ export interface LogPorts {
   readHead(): Promise<string | undefined>;
   /** The last put of an append: it makes the others count. */
   putHead(note: string): Promise<void>;
-  readonly readTile: TileBytesReader;
+  /** Content of a tile as put last, which may be wider than the head needs. */
+  readTile(level: number, index: number): Promise<Uint8Array | undefined>;
   putTiles(tiles: readonly TileData[]): Promise<void>;
   /** Number of the record stored last for a key, whether the head covers it or not. */
   readRecordId(key: string): Promise<number | undefined>;
@@ -171,7 +172,9 @@ export class SumdbLog {
 
   async #commit(head: TreeHead, added: readonly KeyedRecord[]): Promise<void> {
     const hashes = added.map(({ text }) => recordHash(encodeUtf8(text)));
-    const grown = await growTree(head, hashes, this.#ports.readTile);
+    const grown = await growTree(head, hashes, (level, index) =>
+      this.#ports.readTile(level, index),
+    );
     const note = await signNote(formatTreeHead(grown.head), this.#signer);
     try {
       await Promise.all([this.#ports.putRecords(added), this.#ports.putTiles(grown.tiles)]);

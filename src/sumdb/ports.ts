@@ -40,7 +40,8 @@ export interface SumdbPorts {
    * Store tiles durably, in the place of what is stored for the same level and number.
    *
    * Only authentic tiles arrive here, and calls come one after the other. All have to be durable
-   * when the promise is fulfilled, since the head that follows relies on them.
+   * when the promise is fulfilled, since the head that follows relies on them. A full tile (width
+   * 256) is put once; the few partial ones at the right edge come again, wider, at every head move.
    */
   putTiles(tiles: readonly TileData[]): Promise<void>;
 

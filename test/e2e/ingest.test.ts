@@ -35,8 +35,8 @@ const DAMAGES: readonly [string, Kind, (module: ModuleFixture) => Reply][] = [
   ["a body cut short and announced so", "zip", (m) => ({ body: m.zip.subarray(0, -10) })],
   ["a body without a length, cut short", "zip", (m) => ({ body: m.zip.subarray(0, -10), contentLength: "none" })],
   ["a body up to the end of the connection, cut short", "zip", (m) => ({ body: m.zip.subarray(0, -10), contentLength: "close" })],
-  ["a chunked body and a reset", "zip", (m) => ({ body: m.zip, contentLength: "none", sendBytes: 50, then: "reset" })],
-  ["a reset in the middle", "zip", (m) => ({ body: m.zip, sendBytes: 50, then: "reset" })],
+  ["a chunked body and a reset", "zip", (m) => ({ body: m.zip, contentLength: "none", sendBytes: 50, ending: "reset" })],
+  ["a reset in the middle", "zip", (m) => ({ body: m.zip, sendBytes: 50, ending: "reset" })],
   ["too large a Content-Length", "zip", (m) => ({ body: m.zip, contentLength: m.zip.length + 7 })],
   ["bytes behind the end", "zip", (m) => ({ body: concat([m.zip, Buffer.from("more")]) })],
   ["bytes before the start", "zip", (m) => ({ body: concat([Buffer.from("more"), m.zip]) })],
@@ -306,7 +306,9 @@ describe.each(STORAGES)("ingest with --storage %s", (storage) => {
     it("answers a slice of a cold one after the commit", async ({ expect }) => {
       const module = makeLargeModule("coldrange.test/m", "v1.0.0", 18 * MEBIBYTE);
       upstream.on(`/${module.base}.zip`, zip(module.zip));
-      const slice = await server.ask(`/${module.base}.zip`, { headers: { Range: "bytes=100-199" } });
+      const slice = await server.ask(`/${module.base}.zip`, {
+        headers: { Range: "bytes=100-199" },
+      });
       expect(slice.status).toBe(206);
       expect(slice.body.equals(module.zip.subarray(100, 200))).toBe(true);
       const head = await server.ask(`/${module.base}.zip`, { method: "HEAD" });
@@ -319,7 +321,9 @@ describe.each(STORAGES)("ingest with --storage %s", (storage) => {
         const module = makeLargeModule(`corrupt${size}.test/m`, "v1.0.0", size * MEBIBYTE);
         const path = `/${module.base}.zip`;
         upstream.on(path, zip(flip(module.zip)));
-        await expect(server.ask(path)).rejects.toThrow(/broke off|aborted|ECONNRESET|socket hang up/);
+        await expect(server.ask(path)).rejects.toThrow(
+          /broke off|aborted|ECONNRESET|socket hang up/,
+        );
         expect(keysOf(server, `corrupt${size}.test`)).toEqual([]);
         expect(server.stored().filter((key) => key.includes("staging"))).toEqual([]);
         expect((await server.ask(path, { method: "HEAD" })).status).toBe(502);
@@ -332,11 +336,13 @@ describe.each(STORAGES)("ingest with --storage %s", (storage) => {
     it("gives a short body when the upstream breaks off, and the next try heals", async ({
       expect,
     }) => {
-      for (const [index, then] of (["end", "reset"] as const).entries()) {
+      for (const [index, ending] of (["end", "reset"] as const).entries()) {
         const module = makeLargeModule(`breaks${index}.test/m`, "v1.0.0", 18 * MEBIBYTE);
         const path = `/${module.base}.zip`;
-        upstream.on(path, { ...zip(module.zip), sendBytes: 17 * MEBIBYTE, then });
-        await expect(server.ask(path)).rejects.toThrow(/broke off|aborted|ECONNRESET|socket hang up/);
+        upstream.on(path, { ...zip(module.zip), sendBytes: 17 * MEBIBYTE, ending });
+        await expect(server.ask(path)).rejects.toThrow(
+          /broke off|aborted|ECONNRESET|socket hang up/,
+        );
         expect(keysOf(server, `breaks${index}.test`)).toEqual([]);
         expect(server.stored().filter((key) => key.includes("staging"))).toEqual([]);
         upstream.on(path, zip(module.zip));

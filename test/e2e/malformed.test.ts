@@ -26,7 +26,7 @@ const GOOD = [
 
 // None of these may stand anywhere in a path.
 const FORBIDDEN = [
-  ..."\"'()*,:;<=>[]^`{|}$&",
+  ...Array.from("\"'()*,:;<=>[]^`{|}$&"),
   ...["%", "%2", "%zz", "%%", "%00", "%0a", "%0d%0aX:y", "%20", "%22", "%23", "%25", "%25%32%66", "%2f", "%2F", "%3F"],
   ...["%5c", "%7f", "%80", "%c3%a9", "%ff", "%e2%80%ae", "%41", "%21%", "%u0041", "é", "ÿ", "\u00a0", "\u0080"],
 ]; // prettier-ignore
@@ -113,7 +113,7 @@ describe.each(STORAGES)("malformed paths with --storage %s", (storage) => {
       "\u0016\u0003\u0001\u0002\0\u0001\0",
     ];
     const said = await Promise.all(lines.map(async (line) => await sendRaw(server.url, line)));
-    expect(said.filter((answer) => /^HTTP\/1\.1 5/.test(answer))).toEqual([]);
+    expect(said.filter((answer) => answer.startsWith("HTTP/1.1 5"))).toEqual([]);
     expect(upstream.requests).toEqual([]);
     expect(await server.ask("/example.com/hello/@v/list")).toMatchObject({ status: 200 });
   });

@@ -80,9 +80,18 @@ describe.each(STORAGES)("the protocol with --storage %s", (storage) => {
 
     it("capitals, + and majors under one key, however they are spelled", async ({ expect }) => {
       const paths = [
-        ["/example.com/!caps/!mod/@v/v1.0.0-!r!c1.info", "/example.com/%21caps/%21mod/@v/v1.0.0-%21r%21c1.info"],
-        ["/example.com/old/@v/v2.0.0+incompatible.zip", "/example.com/old/@v/v2.0.0%2Bincompatible.zip"],
-        ["/example.com/old/@v/v2.0.0+incompatible.mod", "/example.com/old/%40v/v2.0.0%2bincompatible.mod"],
+        [
+          "/example.com/!caps/!mod/@v/v1.0.0-!r!c1.info",
+          "/example.com/%21caps/%21mod/@v/v1.0.0-%21r%21c1.info",
+        ],
+        [
+          "/example.com/old/@v/v2.0.0+incompatible.zip",
+          "/example.com/old/@v/v2.0.0%2Bincompatible.zip",
+        ],
+        [
+          "/example.com/old/@v/v2.0.0+incompatible.mod",
+          "/example.com/old/%40v/v2.0.0%2bincompatible.mod",
+        ],
       ] as const;
       for (const [literal, escaped] of paths) {
         const first = await server.ask(escaped);
@@ -289,9 +298,12 @@ describe.each(STORAGES)("the protocol with --storage %s", (storage) => {
     });
 
     it("error bodies are short plain text that ends with the request's id", async ({ expect }) => {
-      upstream.on("/longerror.test/m/@v/list", text(`${"é".repeat(5000)}\n\n${"x\n".repeat(50)}`, 404));
+      upstream.on(
+        "/longerror.test/m/@v/list",
+        text(`${"é".repeat(5000)}\n\n${"x\n".repeat(50)}`, 404),
+      );
       upstream.on("/longerror.test/m2/@v/list", text(`not found: ${"y".repeat(5000)}`, 404));
-      upstream.on("/longerror.test/m3/@v/list", text(`${"z".repeat(5000)}`, 403));
+      upstream.on("/longerror.test/m3/@v/list", text("z".repeat(5000), 403));
       const answers = [
         await server.ask("/longerror.test/m/@v/list"),
         await server.ask("/longerror.test/m2/@v/list"),
@@ -333,7 +345,13 @@ describe.each(STORAGES)("the protocol with --storage %s", (storage) => {
         const answer = await server.ask(`/major.test/m/@v/${name}`);
         expect({ name, status: answer.status }).toEqual({ name, status: 404 });
       }
-      for (const path of ["/major.test/m/v2/@v/v1.0.0.zip", "/gopkg.in/x.v2/@v/v1.0.0.mod", "/major.test/m/v1/@v/list", "/major.test/m/v02/@v/list", "/gopkg.in/x/@v/list"]) {
+      for (const path of [
+        "/major.test/m/v2/@v/v1.0.0.zip",
+        "/gopkg.in/x.v2/@v/v1.0.0.mod",
+        "/major.test/m/v1/@v/list",
+        "/major.test/m/v02/@v/list",
+        "/gopkg.in/x/@v/list",
+      ]) {
         const answer = await server.ask(path);
         expect({ path, status: answer.status }).toEqual({ path, status: 404 });
       }
@@ -390,7 +408,10 @@ describe.each(STORAGES)("the protocol with --storage %s", (storage) => {
     }) => {
       const newest = "v0.0.0-20220203040506-bbbbbbbbbbbb";
       const info = `{"Version":"${newest}","Time":"2022-02-03T04:05:06Z"}`;
-      upstream.on("/pseudo.test/m/@v/list", text(`v0.0.0-20210203040506-aaaaaaaaaaaa\n${newest}\n`));
+      upstream.on(
+        "/pseudo.test/m/@v/list",
+        text(`v0.0.0-20210203040506-aaaaaaaaaaaa\n${newest}\n`),
+      );
       upstream.on(`/pseudo.test/m/@v/${newest}.info`, json(info));
       const list = await server.ask("/pseudo.test/m/@v/list");
       const latest = await server.ask("/pseudo.test/m/@latest");
@@ -465,7 +486,11 @@ describe.each(STORAGES)("the protocol with --storage %s", (storage) => {
 
   describe("sources", () => {
     it("absence is asked for once, not once per client", async ({ expect }) => {
-      for (const path of ["/negative.test/m/@v/list", "/negative.test/m/@v/v1.0.0.zip", "/negative.test/m/@latest"]) {
+      for (const path of [
+        "/negative.test/m/@v/list",
+        "/negative.test/m/@v/v1.0.0.zip",
+        "/negative.test/m/@latest",
+      ]) {
         const answers = await Promise.all([1, 2, 3, 4].map(async () => await server.ask(path)));
         answers.push(await server.ask(path));
         expect(answers.map(({ status }) => status)).toEqual([404, 404, 404, 404, 404]);
@@ -562,7 +587,9 @@ describe.each(STORAGES)("one request line per request with --storage %s", (stora
       .split("\n")
       .filter((line) => line.startsWith("{"))
       .map((line) => JSON.parse(line) as Record<string, unknown>);
-    expect(lines.find((line) => line["url.path"] === "/example.com/hello/@v/v1.0.0.mod")).toMatchObject({
+    expect(
+      lines.find((line) => line["url.path"] === "/example.com/hello/@v/v1.0.0.mod"),
+    ).toMatchObject({
       "http.request.method": "GET",
       "http.response.status_code": 200,
       "event.outcome": "success",

@@ -22,7 +22,12 @@ describe.each(STORAGES)("upstreams with --storage %s", (storage) => {
       storage,
       config: {
         upstreams: [
-          { name: "main", url: `${main.url}/base/`, credential: "MAIN_TOKEN", notFound: [404, 451] },
+          {
+            name: "main",
+            url: `${main.url}/base/`,
+            credential: "MAIN_TOKEN",
+            notFound: [404, 451],
+          },
           { name: "spare", url: spare.url, credential: "SPARE_TOKEN" },
         ],
         sumdb: "off",

@@ -1,5 +1,10 @@
 import { once } from "node:events";
-import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import type { ModuleFixture } from "./module-fixture.ts";
@@ -16,7 +21,7 @@ export interface Reply {
   /** Sends only so many bytes of the body. */
   readonly sendBytes?: number;
   /** What happens after `sendBytes`: a clean end, a reset, or nothing at all. */
-  readonly then?: "end" | "reset" | "hang";
+  readonly ending?: "end" | "reset" | "hang";
   /** Sends the body in this many pieces, `pauseMs` apart. */
   readonly pieces?: number;
   readonly pauseMs?: number;
@@ -187,8 +192,8 @@ function toHeaders(reply: Reply, sizeBytes: number): Record<string, string> {
 }
 
 function finish(reply: Reply, response: ServerResponse): void {
-  if (reply.then === "hang") return;
-  if (reply.then === "reset") {
+  if (reply.ending === "hang") return;
+  if (reply.ending === "reset") {
     response.socket?.resetAndDestroy();
     return;
   }

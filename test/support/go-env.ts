@@ -126,7 +126,7 @@ async function run(
 ): Promise<GoRun> {
   const child = spawn(program, args, {
     cwd,
-    env,
+    env: env as NodeJS.ProcessEnv,
     stdio: ["ignore", "pipe", "pipe"],
     timeout: RUN_MS,
     killSignal: "SIGKILL",

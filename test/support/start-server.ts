@@ -59,7 +59,7 @@ export class ServerProcess {
   constructor(program: string, args: readonly string[], options: SpawnOptions) {
     this.child = spawn(program, args, {
       cwd: options.cwd,
-      env: { ...cleanEnv(), ...options.env },
+      env: { ...cleanEnv(), ...options.env } as NodeJS.ProcessEnv,
       stdio: ["ignore", "pipe", "pipe"],
       // A group of its own, so that it can be killed as a whole.
       detached: true,

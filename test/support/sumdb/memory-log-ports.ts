@@ -10,8 +10,9 @@ export class MemoryLogPorts implements LogPorts {
   /** Single writes, tile by tile and record by record, until all fail; undefined for never. */
   writesLeft: number | undefined;
 
-  readonly readTile = async (level: number, index: number): Promise<Uint8Array | undefined> =>
-    this.tiles.get(`${level}/${index}`);
+  async readTile(level: number, index: number): Promise<Uint8Array | undefined> {
+    return this.tiles.get(`${level}/${index}`);
+  }
 
   async readHead(): Promise<string | undefined> {
     return this.head;

@@ -1,0 +1,51 @@
+import { describe, it } from "vitest";
+import { formatVersionList, parseVersionList } from "../../../src/proxy/version-list.ts";
+
+const parse = (path: string, text: string) =>
+  parseVersionList(path, new TextEncoder().encode(text));
+
+describe("parseVersionList()", () => {
+  it("keeps canonical versions of the right major, once and in order", ({ expect }) => {
+    const { versions } = parse(
+      "example.com/m",
+      "v1.10.0\nv1.9.0\r\n  v1.2.0  \nv1.2.0 2020-01-01T00:00:00Z\nv1\nv2.0.0\nv3.0.0+incompatible\nv1.0.0+x\nword\n\nv0.1.0-alpha.2\n",
+    );
+    expect(versions).toEqual([
+      "v0.1.0-alpha.2",
+      "v1.2.0",
+      "v1.9.0",
+      "v1.10.0",
+      "v3.0.0+incompatible",
+    ]);
+  });
+
+  it("minds the major of the path", ({ expect }) => {
+    expect(parse("example.com/m/v2", "v1.0.0\nv2.0.0\nv3.0.0\n").versions).toEqual(["v2.0.0"]);
+    expect(parse("gopkg.in/m.v3", "v2.0.0\nv3.1.0\n").versions).toEqual(["v3.1.0"]);
+  });
+
+  it("leaves pseudo-versions out but remembers the newest", ({ expect }) => {
+    const list = parse(
+      "example.com/m",
+      "v0.0.0-20200101000000-aaaaaaaaaaaa\nv0.0.0-20220101000000-bbbbbbbbbbbb\nv0.0.0-20210101000000-cccccccccccc\n",
+    );
+    expect(list).toEqual({
+      versions: [],
+      newestPseudo: "v0.0.0-20220101000000-bbbbbbbbbbbb",
+      isEmpty: false,
+    });
+  });
+
+  it("takes nothing for nothing, and a page for no list", ({ expect }) => {
+    expect(parse("example.com/m", "").isEmpty).toBe(true);
+    expect(parse("example.com/m", " \n\n").isEmpty).toBe(true);
+    expect(() => parse("example.com/m", "<!doctype html>\n<p>Sign in</p>\n")).toThrow(/no version/);
+  });
+});
+
+describe("formatVersionList()", () => {
+  it("ends every line", ({ expect }) => {
+    expect(formatVersionList([])).toBe("");
+    expect(formatVersionList(["v1.0.0", "v1.1.0"])).toBe("v1.0.0\nv1.1.0\n");
+  });
+});
