@@ -28,6 +28,7 @@ import { createSumdbVerifier } from "./proxy/sumdb-verifier.ts";
 import { createTeamSumdb } from "./proxy/team-sumdb.ts";
 import { type CoordinatorCalls, CoordinatorClient } from "./store/coordinator-client.ts";
 import { DiskFileStore } from "./store/disk-file-store.ts";
+import { CacheApiEdge } from "./store/edge-cache.ts";
 import { KvAnswerCopies } from "./store/kv-answer-copies.ts";
 import { R2FileStore } from "./store/r2-file-store.ts";
 import {
@@ -140,6 +141,8 @@ function buildRuntime(env: Bindings, config: Config): Runtime {
     coordinators,
     verifier,
     copies,
+    // Both belong to the cloud's set of bindings.
+    edge: copies && new CacheApiEdge(caches.default, config.cache.edgeSeconds),
     clock,
     times: config.cache,
     memoryBytes: config.cache.memoryBytes,

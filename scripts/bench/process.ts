@@ -73,6 +73,7 @@ export class BenchProcess {
   }
 
   async stop(): Promise<void> {
+    if (!running.has(this)) return;
     if (!this.#hasEnded) this.#child.kill("SIGTERM");
     const grace = new AbortController();
     await Promise.race([

@@ -21,6 +21,9 @@ export interface Bench {
     place: { readonly step: string; readonly point: string; readonly target: string },
     measured: Readonly<Partial<Record<Metric, number>>>,
   ): void;
+  /** Fail the run when a thing is not what it was the first time. */
+  checkSame(what: string, value: string): void;
+  say(line: string): void;
   /** Another order in each round, so that nobody is always the first. */
   inTurn<T>(items: readonly T[], round: number): T[];
 }

@@ -73,6 +73,7 @@ export interface Config {
   readonly teams: readonly TeamConfig[];
 }
 
+const MAX_ALIASES = 100;
 const FALLBACK_UPSTREAMS = ["https://goproxy.cn", "https://goproxy.io"];
 
 /**
@@ -85,7 +86,7 @@ const FALLBACK_UPSTREAMS = ["https://goproxy.cn", "https://goproxy.io"];
  */
 export function parseConfig(text: string, fileName: string): Config {
   const config = toConfig(parseConfigDocument(text, fileName));
-  checkTeams(config, fileName);
+  checkNames(config, fileName);
   return config;
 }
 
@@ -114,13 +115,23 @@ export function parseConfigDocument(text: string, fileName: string): ConfigDocum
     const line = lines.linePos(syntax.pos[0]).line;
     throw new ProxyError("invalid_config", `${fileName}:${line}: ${firstLine(syntax.message)}`);
   }
-  const parsed = v.safeParse(CONFIG_SCHEMA, document.toJS() ?? {});
+  const parsed = v.safeParse(CONFIG_SCHEMA, toPlain(document, fileName) ?? {});
   if (parsed.success) return parsed.output;
   const issue = parsed.issues[0];
   const path = (issue.path ?? []).map((item) => item.key);
   const line = findLine(document, lines, path);
   const what = issue.expected === "never" ? "unknown key" : issue.message;
   throw new ProxyError("invalid_config", `${fileName}:${line}: ${toKeyText(path)}: ${what}`);
+}
+
+/** Aliases are followed only here: an unknown one, or too many within each other, is an error. */
+function toPlain(document: ReturnType<typeof parseDocument>, fileName: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: MAX_ALIASES });
+  } catch (error) {
+    const detail = error instanceof Error ? firstLine(error.message) : "unreadable";
+    throw new ProxyError("invalid_config", `${fileName}:1: ${detail}`, { cause: error });
+  }
 }
 
 function toConfig(document: ConfigDocument): Config {
@@ -158,13 +169,16 @@ function toConfig(document: ConfigDocument): Config {
 }
 
 /** What no schema can say: names that must be there, or must not be there twice. */
-function checkTeams({ teams, upstreams }: Config, fileName: string): void {
+function checkNames({ teams, upstreams }: Config, fileName: string): void {
   const seen = new Map<string, string>();
   const claim = (key: string, name: string): void => {
     const where = seen.get(name);
     if (where !== undefined) throw invalid(fileName, key, `${name} is already in ${where}`);
     seen.set(name, key);
   };
+  for (const [index, { name }] of upstreams.entries()) {
+    claim(`upstreams[${index}].name`, `upstream ${name}`);
+  }
   for (const [index, team] of teams.entries()) {
     const key = `teams[${index}]`;
     claim(`${key}.name`, `team ${team.name}`);

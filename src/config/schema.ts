@@ -9,6 +9,17 @@ const LABEL = /^[a-z0-9-]{1,63}$/;
 const DATABASE_NAME = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+(?:\/[A-Za-z0-9_-]+)*$/;
 const SECRET_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 
+/** An object of known keys only; a list is none. */
+function mapping<const Entries extends v.ObjectEntries>(entries: Entries) {
+  return v.pipe(
+    v.custom<Record<string, unknown>>(
+      (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+      "must be a mapping of keys",
+    ),
+    v.strictObject(entries),
+  );
+}
+
 const duration = v.pipe(
   v.string(),
   v.regex(DURATION, 'must be a time such as "60s", "10m", "24h" or "7d"'),
@@ -44,7 +55,7 @@ const status = v.pipe(
   v.maxValue(499, "must be a status from 400 to 499"),
 );
 
-const upstream = v.strictObject({
+const upstream = mapping({
   name: v.optional(name),
   url: upstreamUrl,
   credential: v.optional(secretName),
@@ -59,7 +70,7 @@ const sumdb = v.union(
   [
     v.literal("off"),
     v.literal("sum.golang.org"),
-    v.strictObject({
+    mapping({
       name: v.pipe(v.string(), v.nonEmpty("must not be empty")),
       key: v.pipe(v.string(), v.nonEmpty("must not be empty")),
       url: v.optional(upstreamUrl),
@@ -68,7 +79,7 @@ const sumdb = v.union(
   "must be sum.golang.org, off, or an object of name, key and url",
 );
 
-const cache = v.strictObject({
+const cache = mapping({
   memory: v.optional(duration, "24h"),
   edge: v.optional(duration, "7d"),
   list: v.optional(duration, "60s"),
@@ -76,26 +87,26 @@ const cache = v.strictObject({
   memorySize: v.optional(size, "32MiB"),
 });
 
-const privateModules = v.strictObject({
+const privateModules = mapping({
   pattern: v.pipe(v.string(), v.nonEmpty("must not be empty"), v.maxLength(500, "is too long")),
   source: name,
   credential: v.optional(secretName),
 });
 
-const staticToken = v.strictObject({
+const staticToken = mapping({
   name,
   role: v.picklist(ROLES, `must be one of ${ROLES.join(", ")}`),
   secret: secretName,
 });
 
-const team = v.strictObject({
+const team = mapping({
   name,
   hosts: v.optional(v.array(v.pipe(v.string(), v.nonEmpty("must not be empty"))), []),
   access: v.optional(v.picklist(["open", "token"], "must be open or token"), "token"),
   private: v.optional(v.array(privateModules), []),
   tokens: v.optional(v.array(staticToken), []),
   sumdb: v.optional(
-    v.strictObject({
+    mapping({
       name: v.pipe(v.string(), v.regex(DATABASE_NAME, "must be a host, or a host and a path")),
       key: secretName,
     }),
@@ -103,7 +114,7 @@ const team = v.strictObject({
 });
 
 /** The configuration document, as written by a person. */
-export const CONFIG_SCHEMA = v.strictObject({
+export const CONFIG_SCHEMA = mapping({
   upstreams: v.optional(v.pipe(v.array(upstream), v.minLength(1, "must name an upstream"))),
   balance: v.optional(v.literal("failover", "must be failover"), "failover"),
   sumdb: v.optional(sumdb, "sum.golang.org"),

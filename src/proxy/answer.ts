@@ -1,4 +1,4 @@
-import type { ByteRange } from "./ports.ts";
+import type { ByteRange, Verified } from "./ports.ts";
 
 /** A small whole answer, as the isolate's memory keeps it. */
 export interface WholeAnswer {
@@ -15,6 +15,7 @@ export interface WholeAnswer {
 /** A committed file that is read from storage on demand. */
 export interface FileAnswer {
   readonly kind: "file";
+  readonly verified: Verified;
   readonly sizeBytes: number;
   readonly sha256: string;
   readonly contentType: string;
@@ -29,12 +30,6 @@ export interface LiveAnswer {
   readonly sizeBytes: number | undefined;
   readonly contentType: string;
   readonly body: ReadableStream<Uint8Array>;
-}
-
-/** A complete response of the edge cache. */
-export interface EdgeAnswer {
-  readonly kind: "edge";
-  readonly response: Response;
 }
 
 /** What a use case hands to the HTTP layer; everything else is thrown. */

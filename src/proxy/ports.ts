@@ -277,10 +277,20 @@ export interface Coordinators {
   recheck(scope: Scope, request: FileRequest): Promise<void>;
 }
 
+/** A file of the edge cache. The body belongs to the caller. */
+export interface EdgeFile {
+  /** As in the file's record: what was good enough when it was written may not be now. */
+  readonly verified: Verified;
+  readonly sha256: string;
+  readonly sizeBytes: number;
+  readonly body: ReadableStream<Uint8Array> | Uint8Array;
+}
+
 /** Committed public files near the client; absent where the platform has no such cache. */
 export interface EdgeCache {
-  read(scope: Scope, path: string): Promise<Response | undefined>;
-  write(scope: Scope, path: string, response: Response): Promise<void>;
+  read(path: string): Promise<EdgeFile | undefined>;
+  /** Only what was checked against its record; never fails. */
+  write(path: string, file: EdgeFile): Promise<void>;
 }
 
 /** Something that a person has to look at. */

@@ -12,11 +12,12 @@ import {
   type AnswerCopies,
   type Clock,
   type Coordinators,
-  type FileRecord,
+  type EdgeCache,
   type FileStore,
   type MutableAnswer,
   PUBLIC_SCOPE,
   type Scope,
+  type Verified,
   type Verifier,
 } from "./ports.ts";
 import { toKey } from "./memory-key.ts";
@@ -29,6 +30,8 @@ export interface ServePorts {
   readonly verifier: Verifier;
   /** Present where reading a copy is cheaper than asking the coordinator. */
   readonly copies: AnswerCopies | undefined;
+  /** Present where the platform has a cache near the client. */
+  readonly edge: EdgeCache | undefined;
   readonly clock: Clock;
   readonly times: {
     readonly memorySeconds: number;
@@ -94,7 +97,8 @@ export class ModuleServer {
     options: ServeOptions,
   ): WholeAnswer | FileAnswer | AbsentAnswer | undefined {
     const key = toKey(scope, request);
-    if (request.kind === "zip") {
+    // With an edge cache the nearest copy of a zip is there, not in storage.
+    if (request.kind === "zip" && this.#ports.edge === undefined) {
       const zip = this.#zips.findDigested(key);
       if (zip !== undefined) return this.#served(scope, request as FileRequest, options, zip);
     }
@@ -122,29 +126,85 @@ export class ModuleServer {
     if (!isFileRequest(request)) {
       return await this.#serveMutable(scope, request as MutableRequest, options);
     }
-    if (request.kind === "zip") {
-      const stored = await this.#zips.find(scope, request);
-      if (stored !== undefined) return this.#served(scope, request, options, stored);
-    } else {
-      const stored = await this.#readSmall(scope, request);
-      if (stored !== undefined) return this.#served(scope, request, options, stored);
-    }
+    const near = scope === PUBLIC_SCOPE ? await this.#readEdge(request, options) : undefined;
+    if (near !== undefined) return near;
+    const stored =
+      request.kind === "zip"
+        ? await this.#findZip(scope, request, options)
+        : await this.#readSmall(scope, request, options);
+    if (stored !== undefined) return this.#served(scope, request, options, stored);
     if (options.cachedOnly) throw new ProxyError("not_fetched", describe(request));
     return await this.#fetchFile(scope, request, options);
   }
 
-  async #readSmall(scope: Scope, request: FileRequest): Promise<WholeAnswer | undefined> {
+  /** A file from the edge cache: a small one is checked, a zip is passed on as it is. */
+  async #readEdge(
+    request: FileRequest,
+    options: ServeOptions,
+  ): Promise<WholeAnswer | FileAnswer | undefined> {
+    if (request.kind === "zip" && !options.stream) return undefined;
+    const file = await this.#ports.edge?.read(request.path);
+    if (file === undefined) return undefined;
+    const { verified, sha256, sizeBytes } = file;
+    if (this.#isUnproven(PUBLIC_SCOPE, request, verified)) return undefined;
+    if (request.kind === "zip") {
+      const body = file.body instanceof Uint8Array ? new Blob([file.body]).stream() : file.body;
+      const contentType = CONTENT_TYPES.zip;
+      const open = (): Promise<ReadableStream<Uint8Array>> => Promise.resolve(body);
+      return { kind: "file", verified, sha256, sizeBytes, contentType, immutable: true, open };
+    }
+    const body = new Uint8Array(await new Response(file.body).arrayBuffer());
+    if (sha256Hex(body) !== sha256) return undefined;
+    return this.#rememberFile(PUBLIC_SCOPE, request, body, sha256);
+  }
+
+  /** A stored zip; one whose digest this isolate has seen right goes to the edge cache as well. */
+  async #findZip(
+    scope: Scope,
+    request: FileRequest,
+    options: ServeOptions,
+  ): Promise<FileAnswer | undefined> {
+    const answer = await this.#zips.find(scope, request);
+    const { edge, files } = this.#ports;
+    const key = toKey(scope, request);
+    const isDigested = this.#zips.findDigested(key) !== undefined;
+    if (edge === undefined || answer === undefined || scope !== PUBLIC_SCOPE || !isDigested) {
+      return answer;
+    }
+    const copy = async (): Promise<void> => {
+      const file = await files.reopen(scope, request.path);
+      const { sha256, sizeBytes } = answer;
+      if (file !== undefined)
+        await edge.write(request.path, { sha256, sizeBytes, body: file.body });
+    };
+    options.defer(copy().catch(() => undefined));
+    return answer;
+  }
+
+  async #readSmall(
+    scope: Scope,
+    request: FileRequest,
+    options: ServeOptions,
+  ): Promise<WholeAnswer | undefined> {
     const file = await this.#ports.files.open(scope, request.path);
     if (file === undefined) return undefined;
-    if (this.#isUnproven(scope, request, file.record)) {
+    if (this.#isUnproven(scope, request, file.record.verified)) {
       await file.body.cancel();
       return undefined;
     }
     const body = new Uint8Array(await new Response(file.body).arrayBuffer());
     const sha256 = sha256Hex(body);
-    if (sha256 === file.record.sha256) return this.#rememberFile(scope, request, body, sha256);
+    if (sha256 === file.record.sha256) {
+      const { edge } = this.#ports;
+      if (edge !== undefined && scope === PUBLIC_SCOPE) {
+        const { verified } = file.record;
+        const copy = { verified, sha256, sizeBytes: body.length, body };
+        options.defer(edge.write(request.path, copy));
+      }
+      return this.#rememberFile(scope, request, body, sha256);
+    }
     await this.#restore(scope, request);
-    return await this.#readSmall(scope, request);
+    return await this.#readSmall(scope, request, options);
   }
 
   #served<T>(scope: Scope, request: FileRequest, options: ServeOptions, answer: T): T {
@@ -163,8 +223,8 @@ export class ModuleServer {
   }
 
   /** A file that must be proven before it is served counts as absent: the coordinator sees to it. */
-  #isUnproven(scope: Scope, request: FileRequest, record: FileRecord): boolean {
-    return record.verified === "none" && this.#ports.verifier.requiresProof(scope, request);
+  #isUnproven(scope: Scope, request: FileRequest, verified: Verified): boolean {
+    return verified === "none" && this.#ports.verifier.requiresProof(scope, request);
   }
 
   async #restore(scope: Scope, request: FileRequest): Promise<void> {
@@ -191,7 +251,7 @@ export class ModuleServer {
         const answer =
           request.kind === "zip"
             ? await this.#zips.find(scope, request)
-            : await this.#readSmall(scope, request);
+            : await this.#readSmall(scope, request, options);
         if (answer !== undefined) return answer;
         throw new ProxyError("storage_unavailable", "a file is gone as soon as it was stored");
       }

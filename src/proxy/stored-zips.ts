@@ -75,6 +75,7 @@ export class StoredZips {
       digestedAtMs: 0,
       answer: {
         kind: "file",
+        verified: record.verified,
         sizeBytes: record.sizeBytes,
         sha256: record.sha256,
         contentType: CONTENT_TYPES.zip,

@@ -249,12 +249,20 @@ async function readReason(origin: HttpOrigin, response: Response): Promise<strin
   }
   const text = await readStart(response.body);
   const line = text.split("\n", 1)[0] ?? "";
-  const secret = origin.authorization?.split(" ")[1];
-  if (secret !== undefined && text.includes(secret)) return "";
+  if (secretsOf(origin).some((secret) => text.includes(secret))) return "";
   return line
     .replaceAll(/[^\x20-\x7e]/g, "")
     .slice(0, MAX_REASON_CHARACTERS)
     .trim();
+}
+
+/** Every form in which an origin's credential could come back to us. */
+function secretsOf({ authorization }: HttpOrigin): string[] {
+  const [scheme, value = ""] = authorization?.split(" ") ?? [];
+  if (value === "") return [];
+  if (scheme !== "Basic") return [value];
+  const pair = Buffer.from(value, "base64").toString("utf8");
+  return [value, pair, pair.slice(pair.indexOf(":") + 1)].filter((secret) => secret !== "");
 }
 
 async function readWhole(

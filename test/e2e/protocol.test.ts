@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, it } from "vitest";
 import { FakeUpstream, json, text } from "../support/fake-upstream.ts";
 import { ask } from "../support/http-client.ts";
 import { makeLargeModule, makeModule, readFixtures } from "../support/module-fixture.ts";
-import { type RunningServer, startServer, STORAGES } from "../support/start-server.ts";
+import { eventually, type RunningServer, startServer, STORAGES } from "../support/start-server.ts";
 
 // The GOPROXY protocol as a client sees it, on both sets of bindings, before an upstream that does
 // what each test tells it. Every test has modules of its own, so that none depends on another.
@@ -583,6 +583,8 @@ describe.each(STORAGES)("one request line per request with --storage %s", (stora
     const refused = await server.ask("/nothing/@v/list");
     const id = /request-id: (\S+)/.exec(refused.text)?.[1];
     await ask(server.url, "/-/healthz");
+    // Lines pass through a pipe: they may come after the answer.
+    await eventually(() => server.process.stdout.includes(`"${id}"`), 3000);
     const lines = server.process.stdout
       .split("\n")
       .filter((line) => line.startsWith("{"))

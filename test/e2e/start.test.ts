@@ -102,20 +102,20 @@ describe("a mistake ends the start with code 2 and one line that names it", () =
     expect(stderr).toContain("EMPTY");
   });
 
-  it.for(STORAGES)("a data folder that another process has, --storage %s", async (storage, {
-    expect,
-    onTestFinished,
-  }) => {
-    const first = await startServer({ storage, upstream: UPSTREAM });
-    onTestFinished(async () => await first.stop().then(() => undefined));
-    for (const other of STORAGES) {
-      const second = spawnServer(["--port", "0", "--data", first.data, "--storage", other]);
-      const { code, stderr } = await second.ended;
-      expect(code).toBe(2);
-      expect(stderr).toMatch(/^goproxy-edge: --data: .* in use by another process\n$/);
-    }
-    expect((await first.ask("/-/healthz")).status).toBe(200);
-  });
+  it.for(STORAGES)(
+    "a data folder that another process has, --storage %s",
+    async (storage, { expect, onTestFinished }) => {
+      const first = await startServer({ storage, upstream: UPSTREAM });
+      onTestFinished(async () => await first.stop().then(() => undefined));
+      for (const other of STORAGES) {
+        const second = spawnServer(["--port", "0", "--data", first.data, "--storage", other]);
+        const { code, stderr } = await second.ended;
+        expect(code).toBe(2);
+        expect(stderr).toMatch(/^goproxy-edge: --data: .* in use by another process\n$/);
+      }
+      expect((await first.ask("/-/healthz")).status).toBe(200);
+    },
+  );
 });
 
 describe.each(STORAGES)("a server with --storage %s", (storage) => {

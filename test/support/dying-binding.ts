@@ -1,5 +1,5 @@
 /** What a binding throws once its process is dead. */
-export class Killed extends Error {
+class Killed extends Error {
   override readonly name = "Killed";
 }
 

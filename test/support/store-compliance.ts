@@ -330,16 +330,16 @@ interface Killing {
 }
 
 /** Do something again and again, each time killed one write later, until it survives. */
-async function killEverywhere(bed: StoreBed, { prepare, act, check }: Killing): Promise<void> {
+async function killEverywhere(bed: StoreBed, killing: Killing): Promise<void> {
   for (let writes = 0; writes < MAX_WRITES; writes++) {
     const path = newPath();
-    await prepare(path);
+    await killing.prepare(path);
     const life = new Life(writes);
-    const survived = await act(bed.openDying(life), path).then(
+    const survived = await killing.act(bed.openDying(life), path).then(
       () => !life.isOver,
       () => false,
     );
-    await check(path);
+    await killing.check(path);
     if (survived && writes === 0) throw new Error("nothing was written, so nothing was killed");
     if (survived) return;
   }

@@ -23,7 +23,10 @@ function makeClient(...steps: (() => Step)[]) {
   const sent: Sent[] = [];
   const send = (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
     const headers = new Headers(init?.headers);
-    sent.push({ url: input instanceof Request ? input.url : input.toString(), authorization: headers.get("Authorization") });
+    sent.push({
+      url: input instanceof Request ? input.url : input.toString(),
+      authorization: headers.get("Authorization"),
+    });
     const step = (steps[sent.length - 1] ?? steps.at(-1))?.();
     if (step instanceof Response) return Promise.resolve(step);
     if (step instanceof Error) return Promise.reject(step);
