@@ -173,9 +173,9 @@ export class ModuleServer {
     }
     const copy = async (): Promise<void> => {
       const file = await files.reopen(scope, request.path);
-      const { sha256, sizeBytes } = answer;
-      if (file !== undefined)
-        await edge.write(request.path, { sha256, sizeBytes, body: file.body });
+      const { verified, sha256, sizeBytes } = answer;
+      if (file === undefined) return;
+      await edge.write(request.path, { verified, sha256, sizeBytes, body: file.body });
     };
     options.defer(copy().catch(() => undefined));
     return answer;

@@ -41,7 +41,7 @@ const SHAPES = [
   "/example.com/.hidden/@v/list", "/example.com/hello./@v/list", "/.example.com/hello/@v/list", "/-example.com/x/@v/list",
   "/example/hello/@v/list", "/localhost/@v/list", "/exa_mple.com/hello/@v/list", "/example.com/con/@v/list",
   "/example.com/aux.txt/@v/list", "/example.com/foo~1/@v/list", "/example.com/hello/@v/.info", "/example.com/hello/@v/.zip",
-  "/example.com/hello/@v/@v/list", "/example.com/@v/hello/@v/list", "/example.com/hello/@v/a/b.info", "/example.com/hello/@v/v1.0.0.info.info",
+  "/example.com/hello/@v/@v/list", "/example.com/@v/hello/@v/list", "/example.com/hello/@v/a/b.info",
   "/example.com/hello/@v/v1.0.0.record", "/example.com/hello/@v/v1.0.0.zip.record", "/example.com/hello/@v/v1.0.0.mod.record",
   "/public/example.com/hello/@v/list", "/system/staging/x", "/files/public", "/t", "/t/", "/t/acme", "/t/acme/", "/t/acme/-/healthz", "/t/ACME/example.com/hello/@v/list",
   "/t/a_b/example.com/hello/@v/list", "/t//example.com/hello/@v/list", "/t/acme/t/acme/example.com/hello/@v/list",
