@@ -31,7 +31,9 @@ const STEPS: Readonly<Record<StepName, (bench: Bench) => Promise<void>>> = {
 try {
   await runAll(readBenchOptions(process.argv.slice(2)));
 } catch (error) {
-  process.stderr.write(`bench: ${error instanceof Error ? error.message : error}\n\n${USAGE}\n`);
+  process.stderr.write(
+    `bench: ${error instanceof Error ? error.message : String(error)}\n\n${USAGE}\n`,
+  );
   process.exitCode = 2;
 }
 
@@ -50,7 +52,8 @@ async function runAll(options: BenchOptions): Promise<void> {
     }
   }
   // Ctrl-C ends the servers too: they are killed when this process exits.
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => process.exit(130));
   try {
     for (const step of options.steps) {
       say(`step ${step}`);
@@ -72,7 +75,14 @@ function toBench(
   const samples = new Samples();
   const firsts = new Map<string, string>();
   return {
-    ...{ tools, upstream, samples, isQuick, rounds, secondsPerPoint, work, say },
+    tools,
+    upstream,
+    samples,
+    isQuick,
+    rounds,
+    secondsPerPoint,
+    work,
+    say,
     targets: new Targets(tools, upstream, work),
     delayMs: SOURCE_DELAY_MS,
     note(place, measured) {

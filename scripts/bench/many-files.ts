@@ -35,7 +35,10 @@ export class ManyFiles {
   /** Module path of one of those made so far, and a version of it. */
   pick(index: number): { readonly module: string; readonly version: string } {
     const module = `${MADE_MODULES}/m${index % this.#moduleCount}`;
-    return { module, version: `v1.0.${Math.floor(index / this.#moduleCount) % VERSIONS_PER_MODULE}` };
+    return {
+      module,
+      version: `v1.0.${Math.floor(index / this.#moduleCount) % VERSIONS_PER_MODULE}`,
+    };
   }
 
   /** Add modules of a hundred versions each until there are so many versions. */

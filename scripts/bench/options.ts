@@ -13,15 +13,7 @@ export interface BenchOptions {
   readonly isMerging: boolean;
 }
 
-export const STEP_NAMES = [
-  "hits",
-  "front",
-  "cold",
-  "crowd",
-  "faults",
-  "memory",
-  "growth",
-] as const;
+export const STEP_NAMES = ["hits", "front", "cold", "crowd", "faults", "memory", "growth"] as const;
 export type StepName = (typeof STEP_NAMES)[number];
 
 export const USAGE = `usage: npm run bench -- [--quick] [--only ${STEP_NAMES.join(",")}]

@@ -41,7 +41,7 @@ export class BenchProcess {
     const [program, ...args] = command;
     this.#child = spawn(program, args, {
       cwd,
-      env,
+      env: env as NodeJS.ProcessEnv,
       stdio: ["ignore", "ignore", log],
       // A group of its own, so that it ends as a whole.
       detached: true,

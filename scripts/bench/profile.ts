@@ -85,7 +85,8 @@ async function profile(point: string, path: string, seconds: number): Promise<vo
   const work = join(TOOLS, "profile-work");
   const upstream = await Upstream.start(tools, work);
   const first = await new Targets(tools, upstream, work).start("edge");
-  for (const one of [...Object.values(SMALL), ...Object.values(BIG)]) await fetchOnce(first.url + one);
+  for (const one of [...Object.values(SMALL), ...Object.values(BIG)])
+    await fetchOnce(first.url + one);
   await first.stop();
   // The same generated configuration, with the inspector open.
   const inspectorPort = await findFreePort();
@@ -131,7 +132,11 @@ function toTopTable({ nodes, samples, timeDeltas }: Profile, requests: number): 
   const rows = [...micros]
     .toSorted(([, a], [, b]) => b - a)
     .slice(0, TOP)
-    .map(([name, self]) => [name, toFigure(self / requests), `${toFigure((self / total) * 100)} %`]);
+    .map(([name, self]) => [
+      name,
+      toFigure(self / requests),
+      `${toFigure((self / total) * 100)} %`,
+    ]);
   return toTable(["function", "µs/request", "of all"], rows);
 }
 

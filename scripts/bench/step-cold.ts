@@ -133,13 +133,26 @@ async function download(
   const database = isRelayed ? SUMDB : `${SUMDB} ${bench.upstream.urlFor("client")}/sumdb/${SUMDB}`;
   const env = {
     ...plainEnv(),
-    ...{ HOME: folder, GOPATH: join(folder, "go"), GOCACHE: join(folder, "build") },
-    ...{ GOPROXY: proxyUrl, GOSUMDB: sumdb === "off" ? "off" : database },
-    ...{ GOTOOLCHAIN: "local", GOFLAGS: "-mod=mod -modcacherw" },
+    HOME: folder,
+    GOPATH: join(folder, "go"),
+    GOCACHE: join(folder, "build"),
+    ...{
+      GOPROXY: proxyUrl,
+      GOSUMDB: sumdb === "off" ? "off" : database,
+    },
+    ...{
+      GOTOOLCHAIN: "local",
+      GOFLAGS: "-mod=mod -modcacherw",
+    },
   };
   const startedMs = performance.now();
   try {
-    const options = { cwd: folder, env, timeout: DOWNLOAD_MS, maxBuffer: 64 * 1024 * 1024 };
+    const options = {
+      cwd: folder,
+      env: env as NodeJS.ProcessEnv,
+      timeout: DOWNLOAD_MS,
+      maxBuffer: 64 * 1024 * 1024,
+    };
     await run(bench.tools.go, ["mod", "download"], options);
     const seconds = (performance.now() - startedMs) / 1000;
     bench.checkSame("go.sum", sortLines(readFileSync(join(folder, "go.sum"), "utf8")));

@@ -45,7 +45,8 @@ async function measureOne(
     const counts = await upstream.takeCounts(name);
     const place = { step: "crowd", point, target: name };
     bench.note(place, {
-      errors: all.filter(({ status, sha256 }) => status !== 200 || sha256 !== all[0]?.sha256).length,
+      errors: all.filter(({ status, sha256 }) => status !== 200 || sha256 !== all[0]?.sha256)
+        .length,
       firstByteSeconds: toSpread(all.map((one) => one.firstByteSeconds))?.median ?? Number.NaN,
       totalSeconds: Math.max(...all.map((one) => one.totalSeconds)),
       cpuSeconds: target.process.cpuSeconds() - cpuBefore,

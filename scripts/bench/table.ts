@@ -49,7 +49,16 @@ export function toHitTables(samples: Samples): string {
           toFigure(toSpread(samples.values(place, "rssMegabytes"))?.median),
         ];
       });
-      const head = ["", "req/s", "CPU µs/req", "of floor", "req/CPU s", "p50 ms", "p99 ms", "RSS MB"];
+      const head = [
+        "",
+        "req/s",
+        "CPU µs/req",
+        "of floor",
+        "req/CPU s",
+        "p50 ms",
+        "p99 ms",
+        "RSS MB",
+      ];
       return `${point}\n\n${toTable([point, ...head.slice(1)], rows)}`;
     })
     .join("\n\n");

@@ -168,8 +168,14 @@ export class Targets {
       cwd: work,
       env: {
         ...plainEnv(),
-        ...{ HOME: home, GOPATH: join(home, "go"), GOCACHE: join(home, "build") },
-        ...{ GOTOOLCHAIN: "local", GOFLAGS: "-modcacherw", TMPDIR: join(work, "tmp") },
+        HOME: home,
+        GOPATH: join(home, "go"),
+        GOCACHE: join(home, "build"),
+        ...{
+          GOTOOLCHAIN: "local",
+          GOFLAGS: "-modcacherw",
+          TMPDIR: join(work, "tmp"),
+        },
         ...plan.env,
       },
       logFile,

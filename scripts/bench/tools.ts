@@ -60,13 +60,19 @@ const run = promisify(execFile);
  */
 export async function findTools(say: (line: string) => void): Promise<Tools> {
   const go = findInPath("go");
-  if (go === undefined) throw new Error("the go command is missing: it builds the servers measured");
+  if (go === undefined)
+    throw new Error("the go command is missing: it builds the servers measured");
   mkdirSync(BIN, { recursive: true });
-  const [athens, goproxy] = [await buildPeer("athens", go, say), await buildPeer("goproxy", go, say)];
+  const [athens, goproxy] = [
+    await buildPeer("athens", go, say),
+    await buildPeer("goproxy", go, say),
+  ];
   const [nginx, wrk] = [findInPath("nginx"), findInPath("wrk")];
   const missing = [
     ...(athens === undefined ? ["Athens could not be built: its columns stay empty"] : []),
-    ...(goproxy === undefined ? ["goproxy/goproxy could not be built: its columns stay empty"] : []),
+    ...(goproxy === undefined
+      ? ["goproxy/goproxy could not be built: its columns stay empty"]
+      : []),
     ...(nginx === undefined ? ["nginx is missing (Debian: nginx-light): no static baseline"] : []),
     ...(wrk === undefined ? ["wrk is missing (Debian: wrk): no hits, memory and growth"] : []),
   ];

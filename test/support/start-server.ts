@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { join, relative, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as wait } from "node:timers/promises";
+import { afterAll } from "vitest";
 import { type Answer, ask, type Asking } from "./http-client.ts";
 import { makeTempFolder } from "./temp-folder.ts";
 
@@ -39,7 +40,8 @@ const READY_MS = 30_000;
 
 const groups = new Set<number>();
 
-process.once("exit", () => {
+// Registered before every hook of the test file, so it runs after them: nothing may be left running.
+afterAll(() => {
   for (const pid of groups) killGroup(pid);
 });
 

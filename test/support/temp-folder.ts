@@ -1,14 +1,16 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll } from "vitest";
 
 const folders = new Set<string>();
 
-process.once("exit", () => {
+// Registered before every hook of the test file, so it runs after them.
+afterAll(() => {
   for (const folder of folders) removeFolder(folder);
 });
 
-/** Make an empty folder; it is removed when the test process ends, or sooner. */
+/** Make an empty folder; it is removed when the test file has ended, or sooner. */
 export function makeTempFolder(name: string): string {
   const folder = mkdtempSync(join(tmpdir(), `goproxy-edge-${name}-`));
   folders.add(folder);
