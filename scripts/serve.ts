@@ -9,6 +9,7 @@ import { startWorkerd } from "./serve/workerd.ts";
 // Open answers are cut after this time.
 const DRAIN_MS = 4000;
 const EXIT_USAGE = 2;
+const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 try {
   await serve(readOptions(process.argv.slice(2), process.env));
@@ -26,12 +27,16 @@ async function serve(wanted: ServeOptions): Promise<void> {
     options.storage === "disk"
       ? runWorkerd(bundle, options)
       : await startMiniflare(bundle, options);
+  // The simulator's own handlers would end the process before open answers are through.
+  for (const signal of SIGNALS) process.removeAllListeners(signal);
   const stop = once(() => void end(server));
-  process.on("SIGTERM", stop);
-  process.on("SIGINT", stop);
-  process.on("SIGHUP", stop);
+  for (const signal of SIGNALS) process.on(signal, stop);
   onParentGone(stop);
-  await waitUntilReady(options);
+  if (!(await waitUntilReady(options))) {
+    process.stderr.write("goproxy-edge: the runtime does not answer\n");
+    server.kill();
+    process.exit(1);
+  }
   printReady(options);
 }
 

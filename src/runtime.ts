@@ -74,6 +74,8 @@ export interface Bindings {
   /** The configuration document. */
   readonly CONFIG?: string;
   readonly ADMIN_TOKEN?: string;
+  /** Scheme that clients use, if another than the Worker sees. */
+  readonly SCHEME?: string;
 }
 
 /** Everything that does not depend on which object or request it works for. */
@@ -175,6 +177,7 @@ function buildRuntime(env: Bindings, config: Config): Runtime {
       clock,
       own: createApp({
         checkReadiness: createReadiness(env, files, probeUpstreams),
+        scheme: env.SCHEME,
         adminToken: env.ADMIN_TOKEN,
         startJob: (request) => env.DIRECTORY.getByName("directory").startJob(request),
         readJob: (job) => env.DIRECTORY.getByName("directory").readJob(job),

@@ -12,6 +12,7 @@ import { MemoryBudget } from "./proxy/memory-budget.ts";
 import {
   type FileOptions,
   type FileOutcome,
+  type MutableOptions,
   type MutableOutcome,
   PUBLIC_SCOPE,
   type Scope,
@@ -72,7 +73,9 @@ export default {
 /** Without a good configuration nothing is open, but one can see that the process lives. */
 function respondUnbuilt(request: Request, thrown: unknown): Response {
   const { target } = parseRoute(request.url);
-  if (target.kind === "own" && target.path === "/-/healthz") return new Response("ok\n");
+  if (target.kind === "own" && target.path === "/-/healthz") {
+    return new Response("ok\n", { headers: { "X-Content-Type-Options": "nosniff" } });
+  }
   const error =
     thrown instanceof ProxyError ? thrown : new ProxyError("internal", "unexpected failure");
   const options = { requestId: newRequestId(), method: request.method, cachedOnly: false };
@@ -110,7 +113,7 @@ export class Coordinator extends DurableObject<Bindings> {
   async mutable(
     scope: Scope,
     request: MutableRequest,
-    options: { readonly cachedOnly: boolean },
+    options: MutableOptions,
   ): Promise<MutableOutcome> {
     return await this.#service.mutable(scope, request, options);
   }

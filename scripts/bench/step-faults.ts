@@ -22,23 +22,25 @@ export async function measureFaults(bench: Bench): Promise<void> {
     if (!bench.isQuick) await wait(LIST_FRESH_MS);
     for (const mode of ["503", "hang"] as const) {
       await upstream.set({ mode });
-      for (const { name, url } of running) {
-        await Promise.all([
+      await Promise.all(
+        running.flatMap(({ name, url }) => [
           ...Object.entries(STORED).map(([what, path]) =>
             measureOne(bench, { target: name, point: `${mode}, stored ${what}` }, url + path),
           ),
           ...Object.entries(OTHER).map(([what, path]) =>
             measureOne(bench, { target: name, point: `${mode}, unstored ${what}` }, url + path),
           ),
-        ]);
-      }
+        ]),
+      );
     }
     await upstream.set({ mode: "ok" });
-    for (const { name, url } of running) {
-      for (const [what, path] of Object.entries(OTHER)) {
-        await measureOne(bench, { target: name, point: `back, ${what}` }, url + path);
-      }
-    }
+    await Promise.all(
+      running.flatMap(({ name, url }) =>
+        Object.entries(OTHER).map(([what, path]) =>
+          measureOne(bench, { target: name, point: `back, ${what}` }, url + path),
+        ),
+      ),
+    );
   } finally {
     await Promise.all(running.map((target) => target.stop()));
   }

@@ -6,6 +6,7 @@ import { runWrk } from "./wrk.ts";
 const FIRST_HITS = 50_000;
 const MANY_HITS = 1_000_000;
 const MANY_HITS_QUICK = 100_000;
+const SLICE_SECONDS_QUICK = 1;
 const PATIENCE_MS = 60_000;
 const SLICE_SECONDS = 2;
 const MAX_SLICES = 400;
@@ -17,7 +18,7 @@ export async function measureMemory(bench: Bench): Promise<void> {
   if (tools.wrk === undefined) return;
   await upstream.set({ mode: "ok", delayMs: 0, bytesPerSecond: 0 });
   const many = bench.isQuick ? MANY_HITS_QUICK : MANY_HITS;
-  for (const name of ["edge", "floor"] as const) {
+  for (const name of bench.isQuick ? (["edge"] as const) : (["edge", "floor"] as const)) {
     const target = await targets.start(name);
     try {
       for (const path of MIX) await fetchOnce(target.url + path, PATIENCE_MS);
@@ -25,7 +26,11 @@ export async function measureMemory(bench: Bench): Promise<void> {
       let isFirst = true;
       for (let slice = 0; slice < MAX_SLICES && hits < many; slice++) {
         const url = target.url + (MIX[slice % MIX.length] ?? SMALL.info);
-        const load = await runWrk(tools.wrk, { url, connections: 32, seconds: SLICE_SECONDS });
+        const load = await runWrk(tools.wrk, {
+          url,
+          connections: 32,
+          seconds: bench.isQuick ? SLICE_SECONDS_QUICK : SLICE_SECONDS,
+        });
         hits += load.requests;
         if (!isFirst || hits < FIRST_HITS) continue;
         isFirst = false;

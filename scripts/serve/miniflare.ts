@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import { createServer } from "node:tls";
 import { Log, LogLevel, Miniflare, type MiniflareOptions } from "miniflare";
 import type { Server } from "../serve.ts";
@@ -9,6 +10,7 @@ import type { ServeOptions } from "./options.ts";
 import { COMPATIBILITY_DATE, DURABLE_OBJECTS } from "./workerd.ts";
 
 const WATCH_CHILDREN_MS = 250;
+const DRAIN_POLL_MS = 20;
 
 /**
  * Start the Worker with the bindings that it has in the cloud, in simulators.
@@ -46,7 +48,7 @@ export async function startMiniflare(bundle: string, options: ServeOptions): Pro
     logRequests: false,
     enableDevRegistry: false,
     resourcePersistencePath: join(options.data, "r2"),
-    log: new Log(LogLevel.WARN),
+    log: new Log(LogLevel.ERROR),
   });
   await miniflare.ready;
   const url = await miniflare.unsafeGetDirectURL();
@@ -58,6 +60,7 @@ export async function startMiniflare(bundle: string, options: ServeOptions): Pro
     async drain() {
       clearInterval(timer);
       front?.close();
+      await drainChildren();
       await miniflare.dispose();
       watchdog.release();
     },
@@ -72,6 +75,8 @@ function toBindings(options: ServeOptions): BindingMap {
     FILES: { type: "r2", name: "files" },
     INDEX: { type: "kv", id: "index" },
     CONFIG: { type: "text", value: options.document },
+    // The Worker behind it sees plain http.
+    SCHEME: { type: "text", value: options.tls === undefined ? "http" : "https" },
   };
   for (const { binding, className } of DURABLE_OBJECTS) {
     bindings[binding] = { type: "durable-object", exportName: className, worker: "goproxy-edge" };
@@ -96,6 +101,22 @@ function startTls(options: ServeOptions, port: number): ReturnType<typeof create
   );
   server.listen(options.port, options.host);
   return server;
+}
+
+/** The runtime lets open answers end; the simulator alone would kill it. */
+async function drainChildren(): Promise<void> {
+  const pids = readChildren().filter((pid) => readCommand(pid).includes("workerd"));
+  for (const pid of pids) process.kill(pid, "SIGTERM");
+  while (pids.some((pid) => readCommand(pid).includes("workerd"))) await wait(DRAIN_POLL_MS);
+}
+
+/** Empty for a process that has ended. */
+function readCommand(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 /** Pids of this process's children; the simulator does not tell that of its runtime. */

@@ -4,10 +4,16 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { ServeOptions } from "./options.ts";
 
 const POLL_MS = 20;
+const DEADLINE_MS = 30_000;
 
-/** Wait until the first request is answered. */
-export async function waitUntilReady(options: ServeOptions): Promise<void> {
-  while (!(await isAnswering(options))) await wait(POLL_MS);
+/** Wait until the first request is answered; false when that takes too long. */
+export async function waitUntilReady(options: ServeOptions): Promise<boolean> {
+  const endMs = Date.now() + DEADLINE_MS;
+  while (!(await isAnswering(options))) {
+    if (Date.now() > endMs) return false;
+    await wait(POLL_MS);
+  }
+  return true;
 }
 
 async function isAnswering({ host, port, tls }: ServeOptions): Promise<boolean> {

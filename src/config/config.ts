@@ -107,7 +107,7 @@ export function requiredSecrets({ upstreams, teams }: Config): string[] {
  *
  * @throws ProxyError `invalid_config`, naming file, line and key.
  */
-export function parseConfigDocument(text: string, fileName: string): ConfigDocument {
+function parseConfigDocument(text: string, fileName: string): ConfigDocument {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
   const syntax = document.errors[0];

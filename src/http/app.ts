@@ -5,6 +5,8 @@ import { HOME_PAGE_CSP, renderHomePage } from "./home-page.ts";
 
 /** What the addresses of our own work with. */
 export interface AppPorts {
+  /** Scheme that clients use, where something in front of the Worker ends TLS. */
+  readonly scheme: string | undefined;
   /** Whether the bindings work and the upstreams answer. */
   checkReadiness(): Promise<Readiness>;
   /** Value of the Worker secret; undefined or empty when it is not set. */
@@ -52,7 +54,8 @@ export function createApp(
   const app = new Hono<{ Variables: Variables; Bindings: { requestId: string } }>();
 
   app.get("/", (context) => {
-    const { origin } = new URL(context.req.url);
+    const { protocol, host } = new URL(context.req.url);
+    const origin = `${ports.scheme ?? protocol.replace(":", "")}://${host}`;
     return context.html(renderHomePage(origin), 200, { "Content-Security-Policy": HOME_PAGE_CSP });
   });
   app.get("/-/healthz", (context) => context.text("ok\n"));

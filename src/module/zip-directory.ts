@@ -87,7 +87,7 @@ export async function readZipDirectory(
  *   seen.
  * @source APPNOTE.TXT 4.5.1.
  */
-export function findExtraField(
+function findExtraField(
   window: ByteWindow,
   start: number,
   length: number,

@@ -19,6 +19,7 @@ import type {
   FileOutcome,
   FileRecord,
   MutableAnswer,
+  MutableOptions,
   MutableOutcome,
   Scope,
 } from "./ports.ts";
@@ -51,8 +52,16 @@ interface Flight<T> {
   /** Resolves when the source has begun to answer, or the flight is over. */
   readonly answered: Promise<void>;
   readonly done: Promise<T>;
-  live?: LiveStream;
-  sizeBytes?: number | undefined;
+}
+
+interface FileFlight extends Flight<FileOutcome> {
+  /** The body for the first caller, once it is worth streaming; undefined if it never was. */
+  readonly live: Promise<LiveBody | undefined>;
+}
+
+interface LiveBody {
+  readonly stream: LiveStream;
+  readonly sizeBytes: number | undefined;
 }
 
 interface Absence {
@@ -68,7 +77,7 @@ interface Absence {
  */
 export class Coordinator implements Coordinators {
   readonly #ports: CoordinatorPorts;
-  readonly #files = new Map<string, Flight<FileOutcome>>();
+  readonly #files = new Map<string, FileFlight>();
   readonly #mutables = new Map<string, Flight<MutableOutcome>>();
   readonly #absences = new LruCache<Absence>(NEGATIVE_CACHE_BYTES);
 
@@ -87,16 +96,15 @@ export class Coordinator implements Coordinators {
       if (this.#files.get(key) === flight) this.#files.delete(key);
       return { kind: "failed", error: tooSlow() };
     }
-    if (present === undefined && flight.live !== undefined) {
-      return { kind: "stream", sizeBytes: flight.sizeBytes, body: flight.live.readable };
-    }
-    return await flight.done;
+    const live = present === undefined && options.stream ? await flight.live : undefined;
+    if (live === undefined) return await flight.done;
+    return { kind: "stream", sizeBytes: live.sizeBytes, body: live.stream.readable };
   }
 
   async mutable(
     scope: Scope,
     request: MutableRequest,
-    options: { readonly cachedOnly: boolean },
+    options: MutableOptions,
   ): Promise<MutableOutcome> {
     const { index, clock, times } = this.#ports;
     const stored = index.read(scope, request.path);
@@ -111,7 +119,9 @@ export class Coordinator implements Coordinators {
     if (staleMs < 0) return toOutcome(stored);
     if (this.#ports.chainFor(scope, request.modulePath).isDown()) return toOutcome(stored);
     const flight = this.#mutables.get(key) ?? this.#startMutable(key, scope, request);
-    if (staleMs < STALE_MS || !(await this.#inTime(flight.done, REFRESH_WAIT_MS))) {
+    const waitMs = options.refresh === true ? CALLER_WAIT_MS : REFRESH_WAIT_MS;
+    const isGoodEnough = staleMs < STALE_MS && options.refresh !== true;
+    if (isGoodEnough || !(await this.#inTime(flight.done, waitMs))) {
       return toOutcome(stored);
     }
     const outcome = await flight.done;
@@ -133,33 +143,33 @@ export class Coordinator implements Coordinators {
     return { kind: "failed", error: tooSlow() };
   }
 
-  #startFile(
-    key: string,
-    scope: Scope,
-    request: FileRequest,
-    options: FileOptions,
-  ): Flight<FileOutcome> {
+  #startFile(key: string, scope: Scope, request: FileRequest, options: FileOptions): FileFlight {
     const answered = Promise.withResolvers<void>();
-    const flight: Flight<FileOutcome> = {
-      answered: answered.promise,
-      done: this.#runFile(scope, request, options, (answer) => {
-        const size = answer.sizeBytes ?? Number.POSITIVE_INFINITY;
-        if (options.stream && request.kind === "zip" && size > MIN_STREAMED_BYTES) {
-          flight.live = new LiveStream(answer.sizeBytes);
-          flight.sizeBytes = answer.sizeBytes;
-        }
-        answered.resolve();
-        return flight.live;
-      })
-        .catch((error: unknown): FileOutcome => {
-          void flight.live?.fail(error);
-          return { kind: "failed", error: toErrorValue(this.#noteFailure(scope, request, error)) };
-        })
-        .finally(() => {
-          if (this.#files.get(key) === flight) this.#files.delete(key);
-          answered.resolve();
-        }),
+    const live = Promise.withResolvers<LiveBody | undefined>();
+    let stream: LiveStream | undefined;
+    const onAnswer = ({ sizeBytes }: FoundAnswer): LiveStream | undefined => {
+      answered.resolve();
+      const isSmall = (sizeBytes ?? MIN_STREAMED_BYTES) < MIN_STREAMED_BYTES;
+      if (!options.stream || request.kind !== "zip" || isSmall) return undefined;
+      const onStart = (): void => {
+        if (stream !== undefined) live.resolve({ stream, sizeBytes });
+      };
+      // Of a body that announces no length, nobody knows yet whether it is worth streaming.
+      const afterBytes = sizeBytes === undefined ? MIN_STREAMED_BYTES : 1;
+      stream = new LiveStream(sizeBytes, { afterBytes, onStart });
+      return stream;
     };
+    const done = this.#runFile(scope, request, options, onAnswer)
+      .catch((error: unknown): FileOutcome => {
+        void stream?.fail(error);
+        return { kind: "failed", error: toErrorValue(this.#noteFailure(scope, request, error)) };
+      })
+      .finally(() => {
+        if (this.#files.get(key) === flight) this.#files.delete(key);
+        answered.resolve();
+        live.resolve(undefined);
+      });
+    const flight: FileFlight = { answered: answered.promise, live: live.promise, done };
     this.#files.set(key, flight);
     return flight;
   }

@@ -3,6 +3,8 @@ const HELD_BYTES = 64 * 1024;
 // A client that lags further behind gets the rest from storage, after the commit.
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
 
+const AT_ONCE = { afterBytes: 0, onStart: (): void => undefined };
+
 /**
  * The body of a zip on its way to the client who asked first, while it is still being stored.
  *
@@ -17,9 +19,20 @@ export class LiveStream {
   #sentBytes = 0;
   #isLagging = false;
   #isGone = false;
+  #startBytes: number;
+  readonly #onStart: () => void;
 
-  /** @param sizeBytes Length of the whole body, if the source announced it. */
-  constructor(sizeBytes: number | undefined) {
+  /**
+   * @param sizeBytes Length of the whole body, if the source announced it.
+   * @param start After how many bytes the body is worth streaming, and who then learns of it; a
+   *   shorter one is never sent.
+   */
+  constructor(
+    sizeBytes: number | undefined,
+    start: { readonly afterBytes: number; readonly onStart: () => void } = AT_ONCE,
+  ) {
+    this.#startBytes = start.afterBytes;
+    this.#onStart = start.onStart;
     const { readable, writable } =
       sizeBytes === undefined ? new IdentityTransformStream() : new FixedLengthStream(sizeBytes);
     this.readable = readable;
@@ -34,7 +47,15 @@ export class LiveStream {
     if (this.#isLagging || this.#isGone) return;
     this.#held.push(chunk);
     this.#heldBytes += chunk.length;
+    if (this.#startBytes > 0 && !this.#hasStarted()) return;
     this.#release(HELD_BYTES);
+  }
+
+  #hasStarted(): boolean {
+    if (this.#heldBytes < this.#startBytes) return false;
+    this.#startBytes = 0;
+    this.#onStart();
+    return true;
   }
 
   /**
@@ -45,6 +66,7 @@ export class LiveStream {
   async complete(
     openRest: (offsetBytes: number) => Promise<ReadableStream<Uint8Array>>,
   ): Promise<void> {
+    if (this.#startBytes > 0) return;
     try {
       this.#release(0);
       if (this.#isLagging) {
@@ -60,6 +82,7 @@ export class LiveStream {
   async fail(reason: unknown): Promise<void> {
     this.#isGone = true;
     this.#held = [];
+    if (this.#startBytes > 0) return;
     await this.#writer.abort(reason).catch(() => undefined);
   }
 

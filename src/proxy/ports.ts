@@ -265,14 +265,17 @@ export interface FileOptions {
   readonly damaged?: true;
 }
 
+/** How to answer a list, a latest version or a query. */
+export interface MutableOptions {
+  readonly cachedOnly: boolean;
+  /** Wait for the source even though a stored answer would do: nobody else waits for this one. */
+  readonly refresh?: true;
+}
+
 /** The owners of all upstream fetches: one of a fixed number answers for each module. */
 export interface Coordinators {
   file(scope: Scope, request: FileRequest, options: FileOptions): Promise<FileOutcome>;
-  mutable(
-    scope: Scope,
-    request: MutableRequest,
-    options: { readonly cachedOnly: boolean },
-  ): Promise<MutableOutcome>;
+  mutable(scope: Scope, request: MutableRequest, options: MutableOptions): Promise<MutableOutcome>;
   /** Ask the source of a private version whether it still has what was stored. */
   recheck(scope: Scope, request: FileRequest): Promise<void>;
 }

@@ -5,6 +5,8 @@ import type { EventSink, FileRecord, Scope } from "./ports.ts";
 import { readChunks } from "./read-body.ts";
 import type { SourceChain } from "./source-chain.ts";
 
+// What the checks say of bytes that cannot be those that were stored.
+const NOT_THE_SAME: ReadonlySet<string> = new Set(["upstream_invalid", "checksum_mismatch"]);
 const RESTORE_DEADLINE_MS = 8000;
 
 /**
@@ -33,7 +35,12 @@ export async function restoreFile(
   });
   const answer = await chain.ask(request, { deadlineMs: RESTORE_DEADLINE_MS });
   if (!answer.found) throw lost(ports, scope, path, "the source no longer has it");
-  const checked = await checkFile(ports, file, answer);
+  const checked = await checkFile(ports, file, answer).catch((error: unknown) => {
+    if (error instanceof ProxyError && NOT_THE_SAME.has(error.code)) {
+      throw lost(ports, scope, path, "the source now has something else");
+    }
+    throw error;
+  });
   const isSame =
     checked.record.sha256 === record.sha256 ||
     (record.h1 !== undefined && checked.record.h1 === record.h1);
@@ -42,7 +49,10 @@ export async function restoreFile(
     throw lost(ports, scope, path, "the source now has something else");
   }
   const restored = { ...record, ...checked.record, fetchedAt: record.fetchedAt };
-  await ports.files.quarantine(scope, path, ports.newName());
+  // Bytes that cannot even be read have nothing to keep: what replaces them is at hand.
+  await ports.files
+    .quarantine(scope, path, ports.newName())
+    .catch(() => ports.files.remove(scope, path));
   if (checked.content instanceof Uint8Array) {
     return await ports.files.create(scope, path, checked.content, restored);
   }
@@ -55,7 +65,7 @@ async function isIntact(
   { scope, request }: ScopedFile,
   record: FileRecord,
 ): Promise<boolean> {
-  const file = await ports.files.open(scope, request.path);
+  const file = await ports.files.open(scope, request.path).catch(() => undefined);
   if (file === undefined) return false;
   const limits = { sizeBytes: undefined, maxBytes: record.sizeBytes };
   const reader = readChunks(file.body, limits, ports.clock);

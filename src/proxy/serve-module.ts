@@ -5,7 +5,14 @@ import {
   type ModuleRequest,
   type MutableRequest,
 } from "../module/request.ts";
-import { type Answer, CONTENT_TYPES, type FileAnswer, type WholeAnswer } from "./answer.ts";
+import {
+  type Answer,
+  CONTENT_TYPES,
+  type FileAnswer,
+  type LiveAnswer,
+  type WholeAnswer,
+} from "./answer.ts";
+import { sibling } from "./ingest.ts";
 import { sha256Hex } from "../module/sha256.ts";
 import { LruCache } from "./lru-cache.ts";
 import {
@@ -13,15 +20,17 @@ import {
   type Clock,
   type Coordinators,
   type EdgeCache,
+  type FileRecord,
   type FileStore,
   type MutableAnswer,
+  type OpenFile,
   PUBLIC_SCOPE,
   type Scope,
   type Verified,
   type Verifier,
 } from "./ports.ts";
 import { toKey } from "./memory-key.ts";
-import { StoredZips } from "./stored-zips.ts";
+import { StoredZips, tryReadWhole } from "./stored-zips.ts";
 
 /** What serving modules works with. */
 export interface ServePorts {
@@ -153,9 +162,9 @@ export class ModuleServer {
       const open = (): Promise<ReadableStream<Uint8Array>> => Promise.resolve(body);
       return { kind: "file", verified, sha256, sizeBytes, contentType, immutable: true, open };
     }
-    const body = new Uint8Array(await new Response(file.body).arrayBuffer());
-    if (sha256Hex(body) !== sha256) return undefined;
-    return this.#rememberFile(PUBLIC_SCOPE, request, body, sha256);
+    const body = await tryReadWhole(file.body);
+    if (body === undefined || sha256Hex(body) !== sha256) return undefined;
+    return this.#rememberFile(PUBLIC_SCOPE, request, body, { sha256, verified });
   }
 
   /** A stored zip; one whose digest this isolate has seen right goes to the edge cache as well. */
@@ -186,22 +195,22 @@ export class ModuleServer {
     request: FileRequest,
     options: ServeOptions,
   ): Promise<WholeAnswer | undefined> {
-    const file = await this.#ports.files.open(scope, request.path);
+    const file = await this.#openSmall(scope, request);
     if (file === undefined) return undefined;
     if (this.#isUnproven(scope, request, file.record.verified)) {
       await file.body.cancel();
       return undefined;
     }
-    const body = new Uint8Array(await new Response(file.body).arrayBuffer());
-    const sha256 = sha256Hex(body);
-    if (sha256 === file.record.sha256) {
+    const body = await tryReadWhole(file.body);
+    if (body !== undefined && sha256Hex(body) === file.record.sha256) {
+      const { sha256 } = file.record;
       const { edge } = this.#ports;
-      if (edge !== undefined && scope === PUBLIC_SCOPE) {
+      if (edge !== undefined && scope === PUBLIC_SCOPE && file.record.verified !== "none") {
         const { verified } = file.record;
         const copy = { verified, sha256, sizeBytes: body.length, body };
         options.defer(edge.write(request.path, copy));
       }
-      return this.#rememberFile(scope, request, body, sha256);
+      return this.#rememberFile(scope, request, body, file.record);
     }
     await this.#restore(scope, request);
     return await this.#readSmall(scope, request, options);
@@ -222,6 +231,22 @@ export class ModuleServer {
     options.defer(this.#ports.coordinators.recheck(scope, request).catch(() => undefined));
   }
 
+  /**
+   * Open a committed file.
+   *
+   * Storage that knows the file and cannot read it has lost it: the coordinator may restore it.
+   */
+  async #openSmall(scope: Scope, request: FileRequest): Promise<OpenFile | undefined> {
+    const { files } = this.#ports;
+    try {
+      return await files.open(scope, request.path);
+    } catch (error) {
+      if ((await files.readRecord(scope, request.path)) === undefined) throw error;
+      await this.#restore(scope, request);
+      return await files.open(scope, request.path);
+    }
+  }
+
   /** A file that must be proven before it is served counts as absent: the coordinator sees to it. */
   #isUnproven(scope: Scope, request: FileRequest, verified: Verified): boolean {
     return verified === "none" && this.#ports.verifier.requiresProof(scope, request);
@@ -240,22 +265,33 @@ export class ModuleServer {
     const outcome = await this.#ports.coordinators.file(scope, request, { stream });
     switch (outcome.kind) {
       case "bytes":
-        return this.#rememberFile(scope, request, outcome.body, outcome.record.sha256);
+        return this.#rememberFile(scope, request, outcome.body, outcome.record);
       case "stream":
-        return { kind: "live", contentType: CONTENT_TYPES.zip, ...pick(outcome) };
+        return toLiveAnswer(outcome.sizeBytes, outcome.body);
       case "absent":
         throw this.#rememberAbsence(scope, request, outcome.reason, outcome.untilMs);
       case "failed":
         throw fromErrorValue(outcome.error);
-      case "stored": {
-        const answer =
-          request.kind === "zip"
-            ? await this.#zips.find(scope, request)
-            : await this.#readSmall(scope, request, options);
-        if (answer !== undefined) return answer;
-        throw new ProxyError("storage_unavailable", "a file is gone as soon as it was stored");
-      }
+      case "stored":
+        return await this.#readStored(scope, request, options);
     }
+  }
+
+  /** A file that the coordinator has just said is there; if it is not, it has to be restored. */
+  async #readStored(scope: Scope, request: FileRequest, options: ServeOptions): Promise<Answer> {
+    if (request.kind === "zip") {
+      // The zip's arrival may have replaced a go.mod that contradicted it.
+      this.#memory.delete(toKey(scope, sibling(request, "mod")));
+      const zip = await this.#zips.find(scope, request);
+      if (zip !== undefined) return zip;
+    } else {
+      const small = await this.#readSmall(scope, request, options);
+      if (small !== undefined) return small;
+      await this.#restore(scope, request);
+      const restored = await this.#readSmall(scope, request, options);
+      if (restored !== undefined) return restored;
+    }
+    throw new ProxyError("storage_unavailable", "a file is gone as soon as it was stored");
   }
 
   async #serveMutable(
@@ -294,7 +330,8 @@ export class ModuleServer {
 
   async #refresh(scope: Scope, request: MutableRequest): Promise<void> {
     const { coordinators } = this.#ports;
-    const outcome = await coordinators.mutable(scope, request, { cachedOnly: false });
+    const options = { cachedOnly: false, refresh: true } as const;
+    const outcome = await coordinators.mutable(scope, request, options);
     if (outcome.kind === "answer") this.#rememberMutable(scope, request, outcome.answer);
   }
 
@@ -317,9 +354,17 @@ export class ModuleServer {
     return whole;
   }
 
-  #rememberFile(scope: Scope, request: FileRequest, body: Uint8Array, sha256: string): WholeAnswer {
+  #rememberFile(
+    scope: Scope,
+    request: FileRequest,
+    body: Uint8Array,
+    { sha256, verified }: Pick<FileRecord, "sha256" | "verified">,
+  ): WholeAnswer {
     const key = toKey(scope, request);
-    const untilMs = this.#ports.clock.now() + this.#ports.times.memorySeconds * 1000;
+    const { memorySeconds, listSeconds } = this.#ports.times;
+    // While nothing verifies, the zip may yet show a go.mod to be wrong.
+    const isFinal = request.kind !== "mod" || verified !== "none";
+    const untilMs = this.#ports.clock.now() + (isFinal ? memorySeconds : listSeconds) * 1000;
     const contentType = CONTENT_TYPES[request.kind];
     const sizeBytes = body.length;
     const answer: WholeAnswer = {
@@ -361,11 +406,10 @@ export class ModuleServer {
   }
 }
 
-function pick(outcome: { sizeBytes: number | undefined; body: ReadableStream<Uint8Array> }): {
-  sizeBytes: number | undefined;
-  body: ReadableStream<Uint8Array>;
-} {
-  return { sizeBytes: outcome.sizeBytes, body: outcome.body };
+/** A stream that came from another object has forgotten its length. */
+function toLiveAnswer(sizeBytes: number | undefined, body: ReadableStream<Uint8Array>): LiveAnswer {
+  const sized = sizeBytes === undefined ? body : body.pipeThrough(new FixedLengthStream(sizeBytes));
+  return { kind: "live", contentType: CONTENT_TYPES.zip, sizeBytes, body: sized };
 }
 
 function describe(request: ModuleRequest): string {

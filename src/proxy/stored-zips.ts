@@ -102,8 +102,8 @@ export class StoredZips {
     if (zip.record.sizeBytes > MAX_DIGEST_FIRST_BYTES) {
       return this.#digestOnTheWay(scope, request, zip, file);
     }
-    const bytes = new Uint8Array(await new Response(file.body).arrayBuffer());
-    if (sha256Hex(bytes) !== zip.record.sha256) {
+    const bytes = await tryReadWhole(file.body);
+    if (bytes === undefined || sha256Hex(bytes) !== zip.record.sha256) {
       return await this.#restoreAndOpen(scope, request, zip, range);
     }
     this.#noteDigested(zip, file.validator);
@@ -117,25 +117,21 @@ export class StoredZips {
     zip: KnownZip,
     file: { readonly body: ReadableStream<Uint8Array>; readonly validator: string },
   ): ReadableStream<Uint8Array> {
-    const hash = createHash("sha256");
-    let held: Uint8Array | undefined;
-    const transform = new TransformStream<Uint8Array, Uint8Array>({
-      transform: (chunk, controller) => {
-        hash.update(chunk);
-        if (held !== undefined) controller.enqueue(held);
-        held = chunk;
-      },
-      flush: async (controller) => {
-        if (hash.digest("hex") !== zip.record.sha256) {
-          await this.#restore(scope, request).catch(() => undefined);
-          throw new ProxyError("storage_unavailable", "the stored file is damaged");
-        }
-        this.#noteDigested(zip, file.validator);
-        if (held !== undefined) controller.enqueue(held);
-      },
-    });
-    const { sizeBytes } = zip.record;
-    return file.body.pipeThrough(transform).pipeThrough(new FixedLengthStream(sizeBytes));
+    const { readable, writable } = new FixedLengthStream(zip.record.sizeBytes);
+    const writer = writable.getWriter();
+    const pump = async (): Promise<void> => {
+      const last = await passOn(file.body, writer, zip.record.sha256);
+      if (last === "gone") return;
+      if (last === "damaged") {
+        await this.#restore(scope, request).catch(() => undefined);
+        throw new ProxyError("storage_unavailable", "the stored file is damaged");
+      }
+      this.#noteDigested(zip, file.validator);
+      await writer.write(last);
+      await writer.close();
+    };
+    pump().catch((error: unknown) => writer.abort(error).catch(() => undefined));
+    return readable;
   }
 
   async #restoreAndOpen(
@@ -163,5 +159,46 @@ export class StoredZips {
   #noteDigested(zip: KnownZip, validator: string): void {
     zip.validator = validator;
     zip.digestedAtMs = this.#ports.clock.now();
+  }
+}
+
+/**
+ * Write all chunks but the last.
+ *
+ * @returns The last chunk, if the digest of all is right; `damaged` if not, or if the body breaks
+ *   off; `gone` when the client left.
+ */
+async function passOn(
+  body: ReadableStream<Uint8Array>,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  sha256: string,
+): Promise<Uint8Array | "damaged" | "gone"> {
+  const hash = createHash("sha256");
+  const reader = body.getReader();
+  let held: Uint8Array | undefined;
+  for (;;) {
+    const chunk = await reader.read().catch(() => undefined);
+    if (chunk === undefined) return "damaged";
+    if (chunk.done) break;
+    hash.update(chunk.value);
+    try {
+      if (held !== undefined) await writer.write(held);
+    } catch {
+      await reader.cancel().catch(() => undefined);
+      return "gone";
+    }
+    held = chunk.value;
+  }
+  return hash.digest("hex") === sha256 && held !== undefined ? held : "damaged";
+}
+
+/** A whole body; undefined when it breaks off, which only damaged storage does. */
+export async function tryReadWhole(
+  body: ReadableStream<Uint8Array> | Uint8Array,
+): Promise<Uint8Array | undefined> {
+  try {
+    return new Uint8Array(await new Response(body).arrayBuffer());
+  } catch {
+    return undefined;
   }
 }

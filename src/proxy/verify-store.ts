@@ -29,7 +29,8 @@ export interface Damage {
   /** `{scope}/{path}` of the file. */
   readonly file: string;
   readonly problem: string;
-  readonly action: "restored" | "quarantined";
+  /** `kept`: the storage lets it neither be read nor be moved. */
+  readonly action: "restored" | "quarantined" | "kept";
 }
 
 /**
@@ -56,7 +57,11 @@ export async function verifyFile(
   const isRestored =
     outcome.kind === "stored" && (await findDamage(ports, scope, request)) === undefined;
   if (isRestored) return { file, problem, action: "restored" };
-  await ports.files.quarantine(scope, path, ports.newName());
+  try {
+    await ports.files.quarantine(scope, path, ports.newName());
+  } catch {
+    return { file, problem, action: "kept" };
+  }
   ports.events.report({ action: "file-quarantined", scope, path, reason: problem });
   return { file, problem, action: "quarantined" };
 }
@@ -91,7 +96,7 @@ async function digest(
   request: FileRequest,
   record: FileRecord,
 ): Promise<string | undefined> {
-  const file = await ports.files.reopen(scope, request.path);
+  const file = await ports.files.reopen(scope, request.path).catch(() => undefined);
   if (file === undefined) return undefined;
   // One byte more than recorded is enough to tell that the size is wrong.
   const limits = { sizeBytes: undefined, maxBytes: record.sizeBytes };

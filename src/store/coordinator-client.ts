@@ -4,21 +4,18 @@ import type {
   Coordinators,
   FileOptions,
   FileOutcome,
+  MutableOptions,
   MutableOutcome,
   Scope,
 } from "../proxy/ports.ts";
 
 /** A fixed number, so that asking for modules that do not exist creates nothing. */
-export const COORDINATOR_COUNT = 256;
+const COORDINATOR_COUNT = 256;
 
 /** The calls of a coordinator as they cross to its Durable Object. */
 export interface CoordinatorCalls {
   file(scope: Scope, request: FileRequest, options: FileOptions): Promise<FileOutcome>;
-  mutable(
-    scope: Scope,
-    request: MutableRequest,
-    options: { readonly cachedOnly: boolean },
-  ): Promise<MutableOutcome>;
+  mutable(scope: Scope, request: MutableRequest, options: MutableOptions): Promise<MutableOutcome>;
   recheck(scope: Scope, request: FileRequest): Promise<void>;
 }
 
@@ -48,7 +45,7 @@ export class CoordinatorClient implements Coordinators {
   async mutable(
     scope: Scope,
     request: MutableRequest,
-    options: { readonly cachedOnly: boolean },
+    options: MutableOptions,
   ): Promise<MutableOutcome> {
     return await this.#call(scope, request.escapedPath, (coordinator) =>
       coordinator.mutable(scope, request, options),

@@ -95,12 +95,13 @@ export class R2FileStore implements FileStore {
 
   async quarantine(scope: Scope, path: string, name: string): Promise<void> {
     const object = await this.#get(`${scope}/${path}`);
-    if (object === undefined) return;
-    await reach(
-      this.#bucket.put(quarantineKey(scope, path, name), object.body, {
-        customMetadata: object.customMetadata ?? {},
-      }),
-    );
+    if (object !== undefined) {
+      await reach(
+        this.#bucket.put(quarantineKey(scope, path, name), object.body, {
+          customMetadata: object.customMetadata ?? {},
+        }),
+      );
+    }
     await this.remove(scope, path);
   }
 
