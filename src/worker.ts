@@ -140,15 +140,16 @@ export class Coordinator extends DurableObject<Bindings> {
   }
 
   override async alarm(): Promise<void> {
-    for (const item of this.#index.takeDue()) {
+    for (const item of this.#index.listDue()) {
       try {
         await this.#writeOut(item);
+        this.#index.finish(item);
+        if (item.what !== "tree") this.#index.noteCopied(item);
       } catch {
         this.#index.postpone(item, RETRY_OUTBOX_MS);
       }
     }
-    const nextMs = this.#index.nextDueMs();
-    if (nextMs !== undefined) await this.ctx.storage.setAlarm(nextMs);
+    await this.#index.rearm();
   }
 
   async #writeOut(item: OutboxItem): Promise<void> {
@@ -162,7 +163,6 @@ export class Coordinator extends DurableObject<Bindings> {
     const answer = this.#index.read(item.scope, item.what);
     if (answer === undefined) return;
     await copies?.write(item.scope, item.what, answer);
-    this.#index.noteCopied(item);
   }
 }
 

@@ -29,37 +29,42 @@ export async function measureCold(bench: Bench): Promise<void> {
 /** The first byte and the last one of a zip of 10 MB, beside the source asked directly. */
 async function measureFirstByte(bench: Bench): Promise<void> {
   const { upstream, targets } = bench;
-  const point = "zip 10 MB";
   // Recorded before it is timed.
   for (const path of Object.values(BIG)) await fetchOnce(upstream.urlFor("record") + path);
   for (let round = 0; round < bench.rounds; round++) {
-    for (const name of bench.inTurn(["direct", ...targets.names("proxy")], round)) {
+    for (const name of bench.inTurn(["direct" as const, ...targets.names("proxy")], round)) {
       await upstream.set({ mode: "ok", delayMs: bench.delayMs, bytesPerSecond: 0 });
-      const target = name === "direct" ? undefined : await targets.start(name as TargetName);
-      const url = target?.url ?? upstream.urlFor("direct");
-      await upstream.set({ bytesPerSecond: SLOW_BYTES_PER_SECOND });
-      const cpuBefore = target?.process.cpuSeconds() ?? 0;
-      const cold = await fetchOnce(url + BIG.zip, DOWNLOAD_MS);
-      const cpuSeconds = (target?.process.cpuSeconds() ?? 0) - cpuBefore;
-      bench.note(
-        { step: "cold", point, target: name },
-        {
-          status: cold.status ?? 0,
-          firstByteSeconds: cold.firstByteSeconds,
-          totalSeconds: cold.totalSeconds,
-          ...(target === undefined ? {} : { cpuSeconds }),
-        },
-      );
-      if (name === "edge" && target !== undefined) await measureIngest(bench, target);
-      await target?.stop();
+      if (name === "direct") {
+        await measureBigZip(bench, name, upstream.urlFor(name));
+        continue;
+      }
+      const target = await targets.start(name);
+      await measureBigZip(bench, name, target.url, target);
+      if (name === "edge") await measureIngest(bench, target);
+      await target.stop();
     }
   }
+}
+
+async function measureBigZip(
+  bench: Bench,
+  name: TargetName | "direct",
+  url: string,
+  target?: RunningTarget,
+): Promise<void> {
+  await bench.upstream.set({ bytesPerSecond: SLOW_BYTES_PER_SECOND });
+  const cpuBefore = target?.process.cpuSeconds();
+  const { status, firstByteSeconds, totalSeconds } = await fetchOnce(url + BIG.zip, DOWNLOAD_MS);
+  const times = { status: status ?? 0, firstByteSeconds, totalSeconds };
+  const place = { step: "cold", point: "zip 10 MB", target: name };
+  if (target === undefined || cpuBefore === undefined) bench.note(place, times);
+  else bench.note(place, { ...times, cpuSeconds: target.process.cpuSeconds() - cpuBefore });
 }
 
 /** Processor time of an ingest without the wait for the source: several zips of 10 MB in a row. */
 async function measureIngest(bench: Bench, target: RunningTarget): Promise<void> {
   await bench.upstream.set({ delayMs: 0, bytesPerSecond: 0 });
-  const paths = Array.from({ length: INGESTS }, (_, index) =>
+  const paths = Array.from({ length: bench.isQuick ? 1 : INGESTS }, (_, index) =>
     BIG.zip.replace("v0.162.0", `v0.${161 - index}.0`),
   );
   for (const path of paths) await fetchOnce(bench.upstream.urlFor("record") + path);
@@ -75,7 +80,7 @@ async function measureIngest(bench: Bench, target: RunningTarget): Promise<void>
 
 /** `go mod download` of a project with nearly a hundred modules, store empty and then full. */
 async function measureGraph(bench: Bench): Promise<void> {
-  const { upstream, targets } = bench;
+  const { upstream } = bench;
   await upstream.set({ mode: "ok", delayMs: 0, bytesPerSecond: 0 });
   await download(bench, upstream.urlFor("record"), "on");
   for (let round = 0; round < Math.max(1, bench.rounds - 1); round++) {
@@ -143,10 +148,8 @@ async function download(
     GOCACHE: join(folder, "build"),
     GOPROXY: proxyUrl,
     GOSUMDB: sumdb === "off" ? "off" : database,
-    ...{
-      GOTOOLCHAIN: "local",
-      GOFLAGS: "-mod=mod -modcacherw",
-    },
+    GOTOOLCHAIN: "local",
+    GOFLAGS: "-mod=mod -modcacherw",
   };
   const startedMs = performance.now();
   try {

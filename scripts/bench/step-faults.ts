@@ -5,6 +5,7 @@ import type { Bench } from "./run.ts";
 
 const STORED = { list: SMALL.list, info: SMALL.info, mod: SMALL.mod, zip: SMALL.zip } as const;
 const PATIENCE_MS = 15_000;
+const PATIENCE_QUICK_MS = 10_000;
 // A list is fresh for a minute: the source must fail a list that is older.
 const LIST_FRESH_MS = 61_000;
 
@@ -52,6 +53,9 @@ async function measureOne(
   place: { readonly target: string; readonly point: string },
   url: string,
 ): Promise<void> {
-  const { status, totalSeconds } = await fetchOnce(url, PATIENCE_MS);
+  const { status, totalSeconds } = await fetchOnce(
+    url,
+    bench.isQuick ? PATIENCE_QUICK_MS : PATIENCE_MS,
+  );
   bench.note({ step: "faults", ...place }, { status: status ?? 0, totalSeconds });
 }

@@ -9,6 +9,7 @@ import type { RunningTarget } from "./targets.ts";
 import { runWrk } from "./wrk.ts";
 
 const POINTS = { info: SMALL.info, mod: SMALL.mod, "zip 120 KB": SMALL.zip, list: SMALL.list };
+const QUICK_POINTS: ReadonlySet<string> = new Set(["info", "zip 120 KB"]);
 const CONNECTIONS = 32;
 
 /** goproxy-edge behind nginx, by the configuration of the docs, beside nginx on plain files. */
@@ -48,7 +49,10 @@ interface Measured {
 }
 
 async function measureAll(bench: Bench, all: readonly Measured[], wrk: string): Promise<void> {
-  for (const [point, path] of Object.entries(POINTS)) {
+  const points = Object.entries(POINTS).filter(
+    ([point]) => !bench.isQuick || QUICK_POINTS.has(point),
+  );
+  for (const [point, path] of points) {
     for (let round = 0; round < bench.rounds; round++) {
       for (const { name, url, processes } of bench.inTurn(all, round)) {
         const cpuSeconds = (): number => processes.reduce((sum, one) => sum + one.cpuSeconds(), 0);

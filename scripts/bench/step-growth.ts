@@ -15,6 +15,7 @@ const COUNTS_QUICK = [1000, 10_000] as const;
 const MANY_VERSIONS = 10_000;
 const READS = 2000;
 const MISSES = 500;
+const QUICK_SHARE = 4;
 const CLIENTS = 4;
 const JOB_MS = 1_800_000;
 const HOT = `${MADE_MODULES}/m0`;
@@ -55,13 +56,16 @@ async function measureSize(
   point: string,
 ): Promise<void> {
   const made = many.versionCount - MANY_VERSIONS;
-  const reads = Array.from({ length: Math.min(READS, made) }, (_, index) => {
-    // Spread over the whole store, by a step that meets every module.
-    const { module, version } = many.pick((index * 7919) % made);
-    return `${target.url}/${module}/@v/${version}.info`;
-  });
+  const reads = Array.from(
+    { length: Math.min(READS / (bench.isQuick ? QUICK_SHARE : 1), made) },
+    (_, index) => {
+      // Spread over the whole store, by a step that meets every module.
+      const { module, version } = many.pick((index * 7919) % made);
+      return `${target.url}/${module}/@v/${version}.info`;
+    },
+  );
   const misses = Array.from(
-    { length: MISSES },
+    { length: MISSES / (bench.isQuick ? QUICK_SHARE : 1) },
     (_, index) => `${target.url}/${many.pick(index).module}/@v/v1.1.${index}.info`,
   );
   await measureMany(bench, target, `stored read, ${point}`, reads);

@@ -35,9 +35,12 @@ export class Upstream {
     const started = new BenchProcess({
       command: [
         tools.upstream,
-        ...["-address", `127.0.0.1:${port}`],
-        ...["-real", tools.realProxy ?? ""],
-        ...["-folder", RECORDING],
+        "-address",
+        `127.0.0.1:${port}`,
+        "-real",
+        tools.realProxy ?? "",
+        "-folder",
+        RECORDING,
       ],
       cwd: TOOLS,
       env: plainEnv(),

@@ -69,6 +69,8 @@ export async function checkFile(
 ): Promise<CheckedFile> {
   switch (file.request.kind) {
     case "info":
+      // The go command asks for the go.mod next: by then its proof is at hand.
+      ports.verifier.begin(file.scope, sibling(file.request, "mod"));
       return await checkInfoFile(ports, file.request, answer);
     case "mod":
       return await checkModFile(ports, file, answer);

@@ -15,6 +15,8 @@ export class LiveStream {
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   #held: Uint8Array[] = [];
   #heldBytes = 0;
+  #offeredBytes = 0;
+  readonly #sizeBytes: number | undefined;
   #queuedBytes = 0;
   #sentBytes = 0;
   #isLagging = false;
@@ -31,6 +33,7 @@ export class LiveStream {
     sizeBytes: number | undefined,
     start: { readonly afterBytes: number; readonly onStart: () => void } = AT_ONCE,
   ) {
+    this.#sizeBytes = sizeBytes;
     this.#startBytes = start.afterBytes;
     this.#onStart = start.onStart;
     const { readable, writable } =
@@ -47,8 +50,11 @@ export class LiveStream {
     if (this.#isLagging || this.#isGone) return;
     this.#held.push(chunk);
     this.#heldBytes += chunk.length;
+    this.#offeredBytes += chunk.length;
     if (this.#startBytes > 0 && !this.#hasStarted()) return;
-    this.#release(HELD_BYTES);
+    // Of a body of known length only its very end stays back.
+    const comingBytes = this.#sizeBytes === undefined ? 0 : this.#sizeBytes - this.#offeredBytes;
+    this.#release(Math.max(0, HELD_BYTES - comingBytes));
   }
 
   #hasStarted(): boolean {

@@ -26,23 +26,51 @@ export function readChunks(
   clock: Clock,
 ): ChunkReader {
   const read = openReader(body);
+  const stall = watchForStall(clock);
   let total = 0;
+
+  async function readNext(): Promise<Uint8Array | undefined> {
+    const leftBytes = (limits.sizeBytes ?? Number.POSITIVE_INFINITY) - total;
+    try {
+      // One byte more than announced shows a body that is too long, and the end of one that is not.
+      const wantBytes = Math.max(1, Math.min(READ_BYTES, leftBytes + 1));
+      // The first bytes are handed on as soon as they are there.
+      const chunk = await Promise.race([
+        read.next(total === 0 ? 1 : wantBytes, wantBytes),
+        stall.stalled,
+      ]);
+      stall.progress();
+      return chunk;
+    } catch (error) {
+      stall.end();
+      if (error instanceof ProxyError) throw error;
+      const detail = "the source's answer broke off";
+      throw new ProxyError("upstream_unavailable", detail, { cause: error });
+    }
+  }
+
   return {
     async next() {
-      const chunk = await nextInTime(read, clock);
+      const chunk = await readNext();
+      if (chunk === undefined) stall.end();
       total += chunk?.length ?? 0;
       if (total > limits.maxBytes) {
         throw new ProxyError("upstream_invalid", `longer than ${limits.maxBytes} bytes`);
       }
-      if (chunk === undefined && limits.sizeBytes !== undefined && total !== limits.sizeBytes) {
-        throw new ProxyError(
-          "upstream_unavailable",
-          `the source sent ${total} of ${limits.sizeBytes} bytes`,
-        );
+      const { sizeBytes } = limits;
+      if (
+        sizeBytes !== undefined &&
+        (chunk === undefined ? total !== sizeBytes : total > sizeBytes)
+      ) {
+        const detail = `the source sent ${total} of ${sizeBytes} bytes`;
+        throw new ProxyError("upstream_unavailable", detail);
       }
       return chunk;
     },
-    cancel: () => read.cancel(),
+    async cancel() {
+      stall.end();
+      await read.cancel();
+    },
   };
 }
 
@@ -79,25 +107,38 @@ export function concat(chunks: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-/** The next chunk, unless the body breaks off or stands still. */
-async function nextInTime(read: RawReader, clock: Clock): Promise<Uint8Array | undefined> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const cancelTimer = clock.after(IDLE_MS, () => {
+/** Rejects when nothing has moved for too long; one timer serves the whole body. */
+function watchForStall(clock: Clock): {
+  readonly stalled: Promise<never>;
+  progress(): void;
+  end(): void;
+} {
+  const { promise: stalled, reject } = Promise.withResolvers<never>();
+  stalled.catch(() => undefined);
+  let movedAtMs = clock.now();
+  let cancel = clock.after(IDLE_MS, check);
+
+  function check(): void {
+    const idleMs = clock.now() - movedAtMs;
+    if (idleMs < IDLE_MS) {
+      cancel = clock.after(IDLE_MS - idleMs, check);
+      return;
+    }
     reject(new ProxyError("upstream_timeout", "the source's answer stands still"));
-  });
-  try {
-    return await Promise.race([read.next(), promise]);
-  } catch (error) {
-    if (error instanceof ProxyError) throw error;
-    const detail = "the source's answer broke off";
-    throw new ProxyError("upstream_unavailable", detail, { cause: error });
-  } finally {
-    cancelTimer();
   }
+
+  return {
+    stalled,
+    progress() {
+      movedAtMs = clock.now();
+    },
+    end: () => cancel(),
+  };
 }
 
 interface RawReader {
-  next(): Promise<Uint8Array | undefined>;
+  /** At least `minBytes` unless the body ends, at most `maxBytes` where the body allows a choice. */
+  next(minBytes: number, maxBytes: number): Promise<Uint8Array | undefined>;
   cancel(): Promise<void>;
 }
 
@@ -106,8 +147,8 @@ function openReader(body: ReadableStream<Uint8Array>): RawReader {
   const byob = tryByobReader(body);
   if (byob !== undefined) {
     return {
-      async next() {
-        const { value } = await byob.readAtLeast(READ_BYTES, new Uint8Array(READ_BYTES));
+      async next(minBytes, maxBytes) {
+        const { value } = await byob.readAtLeast(minBytes, new Uint8Array(maxBytes));
         return value === undefined || value.length === 0 ? undefined : value;
       },
       cancel: () => byob.cancel().catch(() => undefined),

@@ -10,6 +10,11 @@ export interface OutboxItem {
   readonly what: string;
 }
 
+/** An item that is due, as it was when it was listed. */
+export interface DueItem extends OutboxItem {
+  readonly changes: number;
+}
+
 const KIND_BITS = { info: 1, mod: 2, zip: 4 } as const satisfies Record<FileKind, number>;
 const ALL_KINDS = 7;
 const TREE_DELAY_MS = 1000;
@@ -25,6 +30,8 @@ export class SqliteIndex implements AnswerIndex {
   readonly #storage: DurableObjectStorage;
   readonly #now: () => number;
   readonly #hasCopies: boolean;
+  /** When the next alarm comes, as far as this instance knows. */
+  #alarmAtMs = Number.POSITIVE_INFINITY;
 
   /** @param hasCopies Whether changing answers are copied to where every isolate can read them. */
   constructor(storage: DurableObjectStorage, now: () => number, hasCopies: boolean) {
@@ -42,7 +49,7 @@ export class SqliteIndex implements AnswerIndex {
       CREATE TABLE IF NOT EXISTS ledger (
         scope TEXT, path TEXT, value TEXT, PRIMARY KEY (scope, path)) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS outbox (
-        scope TEXT, escaped_path TEXT, what TEXT, due_at_ms INTEGER,
+        scope TEXT, escaped_path TEXT, what TEXT, due_at_ms INTEGER, changes INTEGER DEFAULT 1,
         PRIMARY KEY (scope, escaped_path, what)) WITHOUT ROWID;`);
   }
 
@@ -166,19 +173,43 @@ export class SqliteIndex implements AnswerIndex {
       .map(({ version }) => version);
   }
 
-  /** Take what is due by now; what fails must be given back by {@link SqliteIndex.postpone}. */
-  takeDue(): OutboxItem[] {
+  /** What is due by now; each item is to be given to {@link SqliteIndex.finish} once written. */
+  listDue(): DueItem[] {
+    this.#alarmAtMs = Number.POSITIVE_INFINITY;
     return this.#storage.sql
-      .exec<{ scope: string; escaped_path: string; what: string }>(
-        `DELETE FROM outbox WHERE due_at_ms <= ? RETURNING scope, escaped_path, what`,
+      .exec<{ scope: string; escaped_path: string; what: string; changes: number }>(
+        "SELECT scope, escaped_path, what, changes FROM outbox WHERE due_at_ms <= ?",
         this.#now(),
       )
       .toArray()
-      .map((row) => ({ scope: row.scope as Scope, escapedPath: row.escaped_path, what: row.what }));
+      .map(({ scope, escaped_path: escapedPath, what, changes }) => ({
+        scope: scope as Scope,
+        escapedPath,
+        what,
+        changes,
+      }));
   }
 
-  postpone(item: OutboxItem, delayMs: number): void {
-    this.#schedule(item, delayMs);
+  /** An item is written: drop it, unless it has changed in the meantime. */
+  finish({ scope, escapedPath, what, changes }: DueItem): void {
+    this.#storage.sql.exec(
+      "DELETE FROM outbox WHERE scope = ? AND escaped_path = ? AND what = ? AND changes = ?",
+      scope,
+      escapedPath,
+      what,
+      changes,
+    );
+  }
+
+  /** An item could not be written: try again later. */
+  postpone({ scope, escapedPath, what }: OutboxItem, delayMs: number): void {
+    this.#storage.sql.exec(
+      "UPDATE outbox SET due_at_ms = ? WHERE scope = ? AND escaped_path = ? AND what = ?",
+      this.#now() + delayMs,
+      scope,
+      escapedPath,
+      what,
+    );
   }
 
   /** The copy of an answer is written; the first one after a change is written once again. */
@@ -200,8 +231,15 @@ export class SqliteIndex implements AnswerIndex {
     if (row?.copied_at_ms === 0) this.#schedule(item, COPY_AGAIN_MS);
   }
 
-  /** When the next item is due; undefined when nothing waits. */
-  nextDueMs(): number | undefined {
+  /** Set the alarm for what still waits. */
+  async rearm(): Promise<void> {
+    const dueMs = this.#nextDueMs();
+    if (dueMs === undefined) return;
+    this.#alarmAtMs = dueMs;
+    await this.#storage.setAlarm(dueMs);
+  }
+
+  #nextDueMs(): number | undefined {
     const [row] = this.#storage.sql
       .exec<{ due: number | null }>("SELECT min(due_at_ms) AS due FROM outbox")
       .toArray();
@@ -212,13 +250,16 @@ export class SqliteIndex implements AnswerIndex {
     const dueMs = this.#now() + delayMs;
     this.#storage.sql.exec(
       `INSERT INTO outbox (scope, escaped_path, what, due_at_ms) VALUES (?, ?, ?, ?)
-       ON CONFLICT (scope, escaped_path, what) DO NOTHING`,
+       ON CONFLICT (scope, escaped_path, what) DO UPDATE SET changes = changes + 1`,
       item.scope,
       item.escapedPath,
       item.what,
       dueMs,
     );
-    void this.#storage.setAlarm(Math.min(dueMs, this.nextDueMs() ?? dueMs));
+    // Whatever waited before this item has its alarm already.
+    if (dueMs >= this.#alarmAtMs) return;
+    this.#alarmAtMs = dueMs;
+    void this.#storage.setAlarm(dueMs);
   }
 
   #forgetOldQueries(scope: Scope, escapedPath: string): void {

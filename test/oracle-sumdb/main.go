@@ -33,15 +33,23 @@ type request struct {
 	Width  int    `json:"width"`
 	Path   string `json:"path"`
 
-	Key     string   `json:"key"`
-	Text    string   `json:"text"`
-	URL     string   `json:"url"`
-	Modules []module `json:"modules"`
+	Key     string    `json:"key"`
+	Text    string    `json:"text"`
+	URL     string    `json:"url"`
+	Modules []version `json:"modules"`
 	// Answers that a client has from an earlier run.
 	Config map[string]string `json:"config"`
+	// Sent with each request of a client, if it is not empty.
+	Authorization string `json:"authorization"`
+
+	// A database: records by path@version, how many fillers come first, and the proxy that all
+	// other records are made from.
+	Records map[string]string `json:"records"`
+	Fillers int               `json:"fillers"`
+	Origin  string            `json:"origin"`
 }
 
-type module struct {
+type version struct {
 	Path    string `json:"path"`
 	Version string `json:"version"`
 }
@@ -172,13 +180,19 @@ func handle(log *storage, req *request, ans *answer) (err error) {
 	case "client":
 		runClient(req, ans)
 		return nil
+
+	case "serveDatabase":
+		return serveDatabase(req, ans)
+
+	case "makeCertificate":
+		return makeCertificate(ans)
 	}
 	return fmt.Errorf("unknown op %q", req.Op)
 }
 
 // runClient looks modules up one after the other with an empty cache.
 func runClient(req *request, ans *answer) {
-	ops := &clientOps{url: req.URL, key: req.Key, config: req.Config}
+	ops := &clientOps{url: req.URL, key: req.Key, config: req.Config, authorization: req.Authorization}
 	if ops.config == nil {
 		ops.config = make(map[string]string)
 	}
@@ -197,7 +211,7 @@ func runClient(req *request, ans *answer) {
 
 // clientOps keeps the configuration in memory and no cache at all.
 type clientOps struct {
-	url, key string
+	url, key, authorization string
 
 	mu       sync.Mutex
 	config   map[string]string
@@ -209,7 +223,14 @@ func (c *clientOps) ReadRemote(path string) ([]byte, error) {
 	c.mu.Lock()
 	c.requests++
 	c.mu.Unlock()
-	resp, err := http.Get(c.url + path)
+	req, err := http.NewRequest(http.MethodGet, c.url+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	if c.authorization != "" {
+		req.Header.Set("Authorization", c.authorization)
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@
  */
 export const COUNTING_WORKER = `
 import worker, * as all from "./worker.js";
+console.log = () => undefined;
 let counts = {};
 let cursors = [];
 let isEdgeOff = false;
