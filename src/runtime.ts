@@ -173,6 +173,7 @@ function buildRuntime(env: Bindings, config: Config): Runtime {
     fetch: createHandler({
       modules,
       access,
+      accelRedirect: env.DISK === undefined ? undefined : config.accelRedirect,
       serveSumdb: toSumdbs(config, access, databases),
       clock,
       own: createApp({

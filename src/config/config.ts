@@ -70,6 +70,8 @@ export interface Config {
   readonly sumdb: SumdbConfig | undefined;
   readonly noSum: readonly string[];
   readonly cache: CacheConfig;
+  /** Where a web server in front finds our files, to send a team's zips after our check of rights. */
+  readonly accelRedirect: string | undefined;
   readonly teams: readonly TeamConfig[];
 }
 
@@ -153,6 +155,7 @@ function toConfig(document: ConfigDocument): Config {
       negativeSeconds: cache.negative,
       memoryBytes: cache.memorySize,
     },
+    accelRedirect: document.accelRedirect,
     teams: document.teams.map((team) => ({
       name: team.name,
       hosts: team.hosts.map((host) => host.toLowerCase()),

@@ -5,6 +5,7 @@ const DURATION = /^([1-9][0-9]{0,8})(s|m|h|d)$/;
 const DURATION_UNIT_SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 const SIZE = /^([1-9][0-9]{0,8})(KiB|MiB|GiB)$/;
 const SIZE_UNIT_BYTES = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
+const ACCEL_PREFIX = /^\/(?:[A-Za-z0-9_-]+\/)+$/;
 const LABEL = /^[a-z0-9-]{1,63}$/;
 const DATABASE_NAME = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+(?:\/[A-Za-z0-9_-]+)*$/;
 const SECRET_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
@@ -121,6 +122,9 @@ export const CONFIG_SCHEMA = mapping({
   noSum: v.optional(patterns, []),
   cache: v.optional(cache, {}),
   access: v.optional(v.literal("open", "must be open"), "open"),
+  accelRedirect: v.optional(
+    v.pipe(v.string(), v.regex(ACCEL_PREFIX, 'must be a path such as "/goproxy-edge-files/"')),
+  ),
   teams: v.optional(v.array(team), []),
 });
 

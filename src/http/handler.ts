@@ -5,12 +5,21 @@ import type { Clock, Scope } from "../proxy/ports.ts";
 import type { FileAnswer, WholeAnswer } from "../proxy/answer.ts";
 import type { ModuleServer, ServeOptions } from "../proxy/serve-module.ts";
 import type { ModuleRequest } from "../module/request.ts";
-import { type CacheRules, respond, respondError, respondFile, respondWhole } from "./respond.ts";
+import {
+  type CacheRules,
+  respond,
+  respondAccelerated,
+  respondError,
+  respondFile,
+  respondWhole,
+} from "./respond.ts";
 import { parseRoute, type Route } from "./route.ts";
 
 /** What the HTTP layer works with. */
 export interface HandlerPorts {
   readonly modules: ModuleServer;
+  /** Where a web server in front serves our files to itself; see {@link respondAccelerated}. */
+  readonly accelRedirect: string | undefined;
   /** Answers everything below `/sumdb/`. */
   readonly serveSumdb: (caller: Caller, path: string, cachedOnly: boolean) => Promise<WholeAnswer>;
   readonly access: Access;
@@ -63,6 +72,8 @@ const TRUE_VALUES: ReadonlySet<string> = new Set(["1", "t", "T", "TRUE", "true",
 // Parsed addresses that are kept, and what one costs beside its text.
 const ROUTES_BYTES = 4 * 1024 * 1024;
 const ROUTE_BYTES = 600;
+// Below this a hand-over costs more than it saves.
+const MIN_ACCELERATED_BYTES = 64 * 1024;
 const OPEN_CALLER: Caller = { team: undefined, role: undefined };
 const OPEN_RULES: CacheRules = { open: true, cachedOnly: false };
 
@@ -161,7 +172,14 @@ async function passFile(
   rules: CacheRules,
 ): Promise<Response> {
   try {
-    const response = await respondFile(answer, rules);
+    const prefix = rules.open ? undefined : ports.accelRedirect;
+    const isAccelerated =
+      prefix !== undefined &&
+      answer.sizeBytes >= MIN_ACCELERATED_BYTES &&
+      (await answer.isDigested());
+    const response = isAccelerated
+      ? respondAccelerated(answer, rules, prefix)
+      : await respondFile(answer, rules);
     return logged(ports, exchange, response, { tier: "storage", bodyBytes: answer.sizeBytes });
   } catch (error) {
     return answerError(ports, exchange, error);

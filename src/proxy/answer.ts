@@ -20,6 +20,10 @@ export interface FileAnswer {
   readonly sha256: string;
   readonly contentType: string;
   readonly immutable: true;
+  /** Where the file lies: its scope and path. */
+  readonly location: string;
+  /** Whether the bytes in storage are those whose digest was right when they were last read. */
+  isDigested(): Promise<boolean>;
   /** Open the body, or a slice of it; the caller reads or cancels it. */
   open(range?: ByteRange): Promise<ReadableStream<Uint8Array>>;
 }

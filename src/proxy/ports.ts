@@ -87,6 +87,8 @@ export interface StagingWriter {
 export interface FileStore {
   readRecord(scope: Scope, path: string): Promise<FileRecord | undefined>;
   open(scope: Scope, path: string, range?: ByteRange): Promise<OpenFile | undefined>;
+  /** What `open` would say of the bytes, without opening them. */
+  readValidator(scope: Scope, path: string): Promise<string | undefined>;
   /** As `open`, by a caller who holds the record already. */
   reopen(
     scope: Scope,

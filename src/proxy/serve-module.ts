@@ -160,7 +160,17 @@ export class ModuleServer {
       const body = file.body instanceof Uint8Array ? new Blob([file.body]).stream() : file.body;
       const contentType = CONTENT_TYPES.zip;
       const open = (): Promise<ReadableStream<Uint8Array>> => Promise.resolve(body);
-      return { kind: "file", verified, sha256, sizeBytes, contentType, immutable: true, open };
+      return {
+        kind: "file",
+        verified,
+        sha256,
+        sizeBytes,
+        contentType,
+        immutable: true,
+        location: toKey(PUBLIC_SCOPE, request),
+        isDigested: () => Promise.resolve(true),
+        open,
+      };
     }
     const body = await tryReadWhole(file.body);
     if (body === undefined || sha256Hex(body) !== sha256) return undefined;

@@ -80,11 +80,18 @@ export class StoredZips {
         sha256: record.sha256,
         contentType: CONTENT_TYPES.zip,
         immutable: true,
+        location: `${scope}/${request.path}`,
+        isDigested: () => this.#isDigested(scope, request, zip),
         open: (range) => this.#open(scope, request, zip, range),
       },
     };
     this.#known.set(key, zip, 2 * key.length + KNOWN_ZIP_BYTES);
     return zip.answer;
+  }
+
+  async #isDigested(scope: Scope, request: FileRequest, zip: KnownZip): Promise<boolean> {
+    if (this.#ports.clock.now() - zip.digestedAtMs >= DIGEST_AGAIN_MS) return false;
+    return (await this.#ports.files.readValidator(scope, request.path)) === zip.validator;
   }
 
   async #open(

@@ -47,6 +47,10 @@ export class DiskFileStore implements FileStore {
     return { record, body: file.body, validator: file.validator };
   }
 
+  async readValidator(scope: Scope, path: string): Promise<string | undefined> {
+    return await this.#folder.readValidator(`${scope}/${path}`);
+  }
+
   async reopen(scope: Scope, path: string, range?: ByteRange): Promise<Reopened | undefined> {
     return await this.#folder.get(`${scope}/${path}`, range);
   }

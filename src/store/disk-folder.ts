@@ -10,7 +10,6 @@ export interface FolderEntry {
 /** An opened file of the folder. */
 export interface FolderFile {
   readonly body: ReadableStream<Uint8Array>;
-  readonly sizeBytes: number;
   readonly validator: string;
 }
 
@@ -30,12 +29,15 @@ export class DiskFolder {
   async get(key: string, range?: ByteRange): Promise<FolderFile | undefined> {
     const response = await this.#send("GET", key, undefined, range);
     if (response === undefined) return undefined;
-    const sizeBytes = Number(response.headers.get("Content-Length"));
     return {
       body: response.body ?? new Blob([]).stream(),
-      sizeBytes,
-      validator: `${response.headers.get("Last-Modified")} ${sizeBytes}`,
+      validator: toValidator(response, range !== undefined),
     };
+  }
+
+  async readValidator(key: string): Promise<string | undefined> {
+    const response = await this.#send("HEAD", key);
+    return response && toValidator(response, false);
   }
 
   async read(key: string): Promise<Uint8Array | undefined> {
@@ -111,4 +113,10 @@ export class DiskFolder {
     if (response.status === 404) return undefined;
     throw new ProxyError("storage_unavailable", `disk answers ${response.status}`);
   }
+}
+
+/** The whole file's time of change and size; those of a slice are not comparable. */
+function toValidator(response: Response, isSlice: boolean): string {
+  const size = isSlice ? "" : response.headers.get("Content-Length");
+  return `${response.headers.get("Last-Modified")} ${size}`;
 }

@@ -46,6 +46,10 @@ export class R2FileStore implements FileStore {
     return { record, body: object.body, validator: object.httpEtag };
   }
 
+  async readValidator(scope: Scope, path: string): Promise<string | undefined> {
+    return (await reach(this.#bucket.head(`${scope}/${path}`)))?.httpEtag;
+  }
+
   async reopen(
     scope: Scope,
     path: string,

@@ -199,6 +199,7 @@ export class SqliteIndex implements AnswerIndex {
       what,
       changes,
     );
+    this.postpone({ scope, escapedPath, what }, TREE_DELAY_MS);
   }
 
   /** An item could not be written: try again later. */
