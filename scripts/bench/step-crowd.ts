@@ -17,13 +17,18 @@ export async function measureCrowd(bench: Bench): Promise<void> {
   for (const path of Object.values(POINTS)) await fetchOnce(bench.upstream.urlFor("record") + path);
   for (let round = 0; round < bench.rounds; round++) {
     for (const [point, path] of Object.entries(POINTS).slice(bench.isQuick ? 1 : 0)) {
-      for (const name of bench.inTurn(bench.targets.names("proxy"), round)) {
+      for (const name of bench.inTurn(crowdTargets(bench), round)) {
         await measureOne(bench, name, `one client, ${point}`, { path, clients: 1 });
         await measureOne(bench, name, `${CLIENTS} clients, ${point}`, { path, clients: CLIENTS });
       }
     }
   }
   await measureHangingSource(bench);
+}
+
+/** In a hurry the peers are left out. */
+function crowdTargets({ isQuick, targets }: Bench): readonly RunningTarget["name"][] {
+  return isQuick ? ["edge"] : targets.names("proxy");
 }
 
 async function measureOne(
@@ -61,7 +66,7 @@ async function measureOne(
 async function measureHangingSource(bench: Bench): Promise<void> {
   const { upstream, tools } = bench;
   if (tools.wrk === undefined) return;
-  for (const name of bench.isQuick ? (["edge"] as const) : bench.targets.names("proxy")) {
+  for (const name of crowdTargets(bench)) {
     await upstream.set({ mode: "ok", delayMs: 0, bytesPerSecond: 0 });
     const target = await bench.targets.start(name);
     try {

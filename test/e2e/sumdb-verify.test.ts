@@ -61,7 +61,6 @@ const LIES: readonly (readonly [string, (good: ModuleFixture) => AnswerLie])[] =
   ["no note", () => onLookup((id, record) => `${id}\n${record}\n`)],
   ["nothing at all", () => onLookup(() => "")],
   ["forged tiles of level 0", () => onTile(/^\/tile\/8\/0\//, (bytes) => flipBit(bytes, 40))],
-  ["forged tiles of level 1", () => onTile(/^\/tile\/8\/1\//, (bytes) => flipBit(bytes, 0))],
   ["tiles cut by a hash", () => onTile(/./, (bytes) => bytes.slice(0, -32))],
   ["tiles cut by a byte", () => onTile(/./, (bytes) => bytes.slice(0, -1))],
   ["empty tiles", () => onTile(/./, () => new Uint8Array())],
@@ -93,7 +92,9 @@ describe.skipIf(isSkipped).each(STORAGES)(`verification at ingest with --storage
   const askLookup = async ({ escapedPath, version }: ModuleFixture) =>
     await server.ask(`${BASE}/lookup/${escapedPath}@${version}`);
   const storedOf = ({ escapedPath }: ModuleFixture): string[] =>
-    server.stored().filter((stored) => stored.includes(escapedPath));
+    server.stored().filter((stored) => stored.startsWith(`public/${escapedPath}/`));
+  const storedLookupOf = ({ escapedPath }: ModuleFixture): string[] =>
+    server.stored().filter((stored) => stored.includes(`/lookup/${escapedPath}@`));
   const headSize = async (): Promise<number> =>
     Number((await server.ask(`${BASE}/latest`)).text.split("\n")[1]);
 
@@ -215,6 +216,7 @@ describe.skipIf(isSkipped).each(STORAGES)(`verification at ingest with --storage
       await expectRefused(expect, module);
       const { status } = await askLookup(module);
       expect(status).toBe(502);
+      expect(storedLookupOf(module)).toEqual([]);
     },
   );
 
@@ -231,6 +233,7 @@ describe.skipIf(isSkipped).each(STORAGES)(`verification at ingest with --storage
       await expectRefused(expect, module);
       const lookup = await askLookup(module);
       expect(lookup.status).toBe(502);
+      expect(storedLookupOf(module)).toEqual([]);
     } finally {
       front.lie = undefined;
       upstream.add(module);
@@ -272,7 +275,8 @@ describe.skipIf(isSkipped).each(STORAGES)(`verification at ingest with --storage
 
   it.for([
     ["longer", 600],
-    ["shorter", 40],
+    ["shorter", 302],
+    ["much shorter", 40],
   ] as const)("refuses a %s fork, raises an alarm with both heads and keeps its own", async ([
     what,
     fillers,
@@ -321,7 +325,8 @@ describe.skipIf(isSkipped).each(STORAGES)(`verification at ingest with --storage
     expect(performance.now() - startedMs).toBeLessThan(8000);
   });
 
-  it("works again within 8 s of a database that stood still, whoever waits for it", async ({
+  // Takes as long as the database is waited for, so on one storage only: it makes no difference.
+  it.runIf(storage === "disk")("works again within 8 s of a database that stood still, whoever waits for it", async ({
     expect,
   }) => {
     const module = newModule("stood still");
