@@ -2,6 +2,7 @@ import { createServer } from "node:net";
 import { buildBundle } from "./serve/bundle.ts";
 import { lockDataFolder, onParentGone, Watchdog } from "./serve/guard.ts";
 import { startMiniflare } from "./serve/miniflare.ts";
+import type { Server } from "./serve/server.ts";
 import { readOptions, type ServeOptions, UsageError } from "./serve/options.ts";
 import { waitUntilReady } from "./serve/ready.ts";
 import { startWorkerd } from "./serve/workerd.ts";
@@ -38,14 +39,6 @@ async function serve(wanted: ServeOptions): Promise<void> {
     process.exit(1);
   }
   printReady(options);
-}
-
-/** A running server, whichever bindings it has. */
-export interface Server {
-  /** Let open answers end, then the server; the promise settles when it is gone. */
-  drain(): Promise<void>;
-  /** End the server now. */
-  kill(): void;
 }
 
 async function end(server: Server): Promise<void> {

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { createServer } from "node:tls";
 import { Log, LogLevel, Miniflare, type MiniflareOptions } from "miniflare";
-import type { Server } from "../serve.ts";
 import { Watchdog } from "./guard.ts";
 import type { ServeOptions } from "./options.ts";
+import type { Server } from "./server.ts";
 import { COMPATIBILITY_DATE, DURABLE_OBJECTS } from "./workerd.ts";
 
 const WATCH_CHILDREN_MS = 250;

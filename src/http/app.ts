@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import { parseCredential } from "../auth/credential.ts";
 import { ERROR_ROWS } from "../errors/codes.ts";
 import { ProxyError, type ProxyErrorCode } from "../errors/proxy-error.ts";
 import { HOME_PAGE_CSP, renderHomePage } from "./home-page.ts";
@@ -115,26 +116,17 @@ function notFound(): ProxyError {
 }
 
 function checkAdmin(ports: AppPorts, authorization: string | null): void {
-  if (authorization === null) {
+  const credential = parseCredential(authorization);
+  if (credential.kind === "none") {
     throw new ProxyError("credentials_missing", "this address needs ADMIN_TOKEN");
   }
-  const token = toToken(authorization);
   const { adminToken } = ports;
   if (adminToken === undefined || adminToken === "") {
     throw new ProxyError("unavailable", "the Worker secret ADMIN_TOKEN is not set");
   }
-  if (token === undefined || !ports.equalSecrets(token, adminToken)) {
+  if (credential.kind === "malformed" || !ports.equalSecrets(credential.token, adminToken)) {
     throw new ProxyError("credentials_invalid", "the token is not good here");
   }
-}
-
-function toToken(authorization: string): string | undefined {
-  const [scheme = "", value = "", ...more] = authorization.trim().split(/ +/);
-  if (more.length > 0) return undefined;
-  if (scheme.toLowerCase() === "bearer") return value;
-  if (scheme.toLowerCase() !== "basic") return undefined;
-  const [user = "", ...password] = Buffer.from(value, "base64").toString("utf8").split(":");
-  return password.length > 0 && password.join(":") !== "" ? password.join(":") : user;
 }
 
 function toJsonError(requestId: string, thrown: unknown): Response {
