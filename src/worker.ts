@@ -4,7 +4,8 @@ import type { JobRequest, JobState } from "./http/app.ts";
 import type { Defer } from "./http/handler.ts";
 import { respondError } from "./http/respond.ts";
 import { parseRoute } from "./http/route.ts";
-import type { FileRequest, MutableRequest } from "./module/request.ts";
+import { tryEscapeVersion } from "./module/path.ts";
+import type { FileKind, FileRequest, MutableRequest } from "./module/request.ts";
 import { toScope } from "./proxy/access.ts";
 import { Coordinator as CoordinatorService } from "./proxy/coordinator.ts";
 import { createLedgerVerifier } from "./proxy/ledger-verifier.ts";
@@ -124,10 +125,10 @@ export class Coordinator extends DurableObject<Bindings> {
 
   /** Add what a walk over the files knows of a module; a list confirmed by a source stays. */
   rebuild(scope: Scope, { escapedPath, versions }: RebuiltModule): void {
-    const stored = this.#index.addStored(scope, escapedPath, versions);
+    this.#index.addStored(scope, escapedPath, versions);
     const request = { path: `${escapedPath}/@v/list`, escapedPath, kind: "list" };
     if ((this.#index.read(scope, request.path)?.fetchedAtMs ?? 0) > 0) return;
-    const { body, newestPseudo } = toListOf(stored);
+    const { body, newestPseudo } = toListOf(this.#index.storedVersions(scope, escapedPath));
     this.#index.write(scope, request, {
       body,
       fetchedAtMs: 0,
@@ -155,6 +156,7 @@ export class Coordinator extends DurableObject<Bindings> {
   async #writeOut(item: OutboxItem): Promise<void> {
     const { files, copies } = this.#runtime;
     if (item.what === "tree") {
+      await this.#findParts(item);
       const versions = this.#index.completeVersions(item.scope, item.escapedPath);
       const path = `${item.escapedPath}/@v/list`;
       await files.writeTreeFile(item.scope, path, formatVersionList(versions));
@@ -163,6 +165,19 @@ export class Coordinator extends DurableObject<Bindings> {
     const answer = this.#index.read(item.scope, item.what);
     if (answer === undefined) return;
     await copies?.write(item.scope, item.what, answer);
+  }
+
+  /** Look for the other files of versions whose zip is stored. */
+  async #findParts({ scope, escapedPath }: OutboxItem): Promise<void> {
+    const { files } = this.#runtime;
+    for (const version of this.#index.versionsToCheck(scope, escapedPath)) {
+      const path = `${escapedPath}/@v/${tryEscapeVersion(version) ?? ""}`;
+      const kinds: FileKind[] = [];
+      for (const kind of ["info", "mod"] as const) {
+        if ((await files.readRecord(scope, `${path}.${kind}`)) !== undefined) kinds.push(kind);
+      }
+      if (kinds.length > 0) this.#index.markParts(scope, escapedPath, version, kinds);
+    }
   }
 }
 

@@ -293,12 +293,7 @@ function checkMethod(method: string): void {
 }
 
 function isUnconditional(headers: Headers): boolean {
-  return !(
-    headers.has("Range") ||
-    headers.has("If-None-Match") ||
-    headers.has("If-Match") ||
-    headers.has("If-Range")
-  );
+  return !(headers.has("Range") || headers.has("If-None-Match") || headers.has("If-Match"));
 }
 
 function isCachedOnly(request: Request): boolean {

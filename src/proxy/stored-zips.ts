@@ -2,7 +2,6 @@ import { createHash } from "node:crypto";
 import { fromErrorValue, ProxyError } from "../errors/proxy-error.ts";
 import type { FileRequest } from "../module/request.ts";
 import { CONTENT_TYPES, type FileAnswer } from "./answer.ts";
-import { sha256Hex } from "../module/sha256.ts";
 import { LruCache } from "./lru-cache.ts";
 import { toKey } from "./memory-key.ts";
 import type {
@@ -20,6 +19,8 @@ interface KnownZip {
   /** What the store said of the bytes when their digest was right; undefined before that. */
   validator: string | undefined;
   digestedAtMs: number;
+  /** Under way, for all who wait. */
+  digesting: Promise<boolean> | undefined;
   /** One for all requests, with the headers that the HTTP layer keeps on it. */
   readonly answer: FileAnswer;
 }
@@ -34,8 +35,9 @@ interface ZipPorts {
 const KNOWN_ZIPS_BYTES = 4 * 1024 * 1024;
 const KNOWN_ZIP_BYTES = 900;
 const DIGEST_AGAIN_MS = 24 * 3600 * 1000;
-// Up to this size a zip is digested before its first byte goes out, above it on the way.
-const MAX_DIGEST_FIRST_BYTES = 1024 * 1024;
+// Up to this size, which takes some 30 ms, a zip is digested before its first byte goes out; above
+// it on the way.
+const MAX_DIGEST_FIRST_BYTES = 16 * 1024 * 1024;
 
 /**
  * Stored zips, digested on their first read and then passed through natively.
@@ -67,12 +69,16 @@ export class StoredZips {
     if (known !== undefined) return known.answer;
     const record = await this.#ports.files.readRecord(scope, request.path);
     if (record === undefined) return undefined;
+    // Whoever came first while this one was reading: all must share one digest.
+    const first = this.#known.get(key);
+    if (first !== undefined) return first.answer;
     const { verifier } = this.#ports;
     if (record.verified === "none" && verifier.requiresProof(scope, request)) return undefined;
     const zip: KnownZip = {
       record,
       validator: undefined,
       digestedAtMs: 0,
+      digesting: undefined,
       answer: {
         kind: "file",
         verified: record.verified,
@@ -109,12 +115,31 @@ export class StoredZips {
     if (zip.record.sizeBytes > MAX_DIGEST_FIRST_BYTES) {
       return this.#digestOnTheWay(scope, request, zip, file);
     }
-    const bytes = await tryReadWhole(file.body);
-    if (bytes === undefined || sha256Hex(bytes) !== zip.record.sha256) {
-      return await this.#restoreAndOpen(scope, request, zip, range);
+    await file.body.cancel();
+    // One digest serves all who came at once; each then gets the file as it is.
+    zip.digesting ??= this.#digest(scope, request, zip);
+    if (!(await zip.digesting)) return await this.#restoreAndOpen(scope, request, zip, range);
+    const good = await this.#ports.files.reopen(scope, request.path);
+    if (good === undefined) throw new ProxyError("storage_unavailable", "the stored file is gone");
+    return good.body;
+  }
+
+  /** Read a whole zip for its digest alone; whether it is right. */
+  async #digest(scope: Scope, request: FileRequest, zip: KnownZip): Promise<boolean> {
+    try {
+      const file = await this.#ports.files.reopen(scope, request.path);
+      if (file === undefined) return false;
+      const hash = createHash("sha256");
+      for await (const chunk of file.body) hash.update(chunk);
+      if (hash.digest("hex") !== zip.record.sha256) return false;
+      this.#noteDigested(zip, file.validator);
+      return true;
+    } catch {
+      // A body that breaks off is damaged as well.
+      return false;
+    } finally {
+      zip.digesting = undefined;
     }
-    this.#noteDigested(zip, file.validator);
-    return new Blob([bytes]).stream();
   }
 
   /** Pass the bytes on, but for the last chunk, which waits for the digest. */

@@ -113,20 +113,34 @@ export class SqliteIndex implements AnswerIndex {
 
   noteStored(scope: Scope, request: FileRequest): void {
     const { escapedPath, version, kind } = request;
-    const [row] = this.#storage.sql
-      .exec<{ kinds: number }>(
-        `INSERT INTO stored (scope, escaped_path, version, kinds) VALUES (?, ?, ?, ?)
-         ON CONFLICT (scope, escaped_path, version) DO UPDATE SET kinds = kinds | excluded.kinds
-         RETURNING kinds`,
+    // Most versions are only asked for their go.mod: nothing is written for those.
+    if (kind !== "zip" && !this.#isNoted(scope, escapedPath, version)) return;
+    this.addStored(scope, escapedPath, [{ version, kinds: [kind] }]);
+  }
+
+  #isNoted(scope: Scope, escapedPath: string, version: string): boolean {
+    const rows = this.#storage.sql
+      .exec(
+        "SELECT kinds FROM stored WHERE scope = ? AND escaped_path = ? AND version = ?",
         scope,
         escapedPath,
         version,
-        KIND_BITS[kind],
       )
       .toArray();
-    if (row?.kinds === ALL_KINDS) {
-      this.#schedule({ scope, escapedPath, what: "tree" }, TREE_DELAY_MS);
-    }
+    return rows.length > 0;
+  }
+
+  /** Versions whose zip is stored and of whose other files the index does not know. */
+  versionsToCheck(scope: Scope, escapedPath: string): string[] {
+    return this.#storage.sql
+      .exec<{ version: string }>(
+        "SELECT version FROM stored WHERE scope = ? AND escaped_path = ? AND kinds & 4 AND kinds <> ?",
+        scope,
+        escapedPath,
+        ALL_KINDS,
+      )
+      .toArray()
+      .map(({ version }) => version);
   }
 
   /** Versions of which all three files are stored: what the static tree can promise. */
@@ -142,27 +156,8 @@ export class SqliteIndex implements AnswerIndex {
     return sortVersions(rows.map(({ version }) => version));
   }
 
-  /**
-   * Add stored versions of a module that a walk over the files has found.
-   *
-   * @returns Every version that is known to be stored.
-   */
-  addStored(
-    scope: Scope,
-    escapedPath: string,
-    versions: readonly { readonly version: string; readonly kinds: readonly FileKind[] }[],
-  ): string[] {
-    for (const { version, kinds } of versions) {
-      this.#storage.sql.exec(
-        `INSERT INTO stored (scope, escaped_path, version, kinds) VALUES (?, ?, ?, ?)
-         ON CONFLICT (scope, escaped_path, version) DO UPDATE SET kinds = kinds | excluded.kinds`,
-        scope,
-        escapedPath,
-        version,
-        kinds.reduce((bits, kind) => bits | KIND_BITS[kind], 0),
-      );
-    }
-    this.#schedule({ scope, escapedPath, what: "tree" }, TREE_DELAY_MS);
+  /** Every version that the index knows to be stored, in whatever parts. */
+  storedVersions(scope: Scope, escapedPath: string): string[] {
     return this.#storage.sql
       .exec<{ version: string }>(
         "SELECT version FROM stored WHERE scope = ? AND escaped_path = ?",
@@ -171,6 +166,30 @@ export class SqliteIndex implements AnswerIndex {
       )
       .toArray()
       .map(({ version }) => version);
+  }
+
+  /** Note which files of a version are stored. */
+  markParts(scope: Scope, escapedPath: string, version: string, kinds: readonly FileKind[]): void {
+    this.#storage.sql.exec(
+      `INSERT INTO stored (scope, escaped_path, version, kinds) VALUES (?, ?, ?, ?)
+       ON CONFLICT (scope, escaped_path, version) DO UPDATE SET kinds = kinds | excluded.kinds`,
+      scope,
+      escapedPath,
+      version,
+      kinds.reduce((bits, kind) => bits | KIND_BITS[kind], 0),
+    );
+  }
+
+  /** Add stored versions of a module, and have the static tree's list written. */
+  addStored(
+    scope: Scope,
+    escapedPath: string,
+    versions: readonly { readonly version: string; readonly kinds: readonly FileKind[] }[],
+  ): void {
+    for (const { version, kinds } of versions) {
+      this.markParts(scope, escapedPath, version, kinds);
+    }
+    this.#schedule({ scope, escapedPath, what: "tree" }, TREE_DELAY_MS);
   }
 
   /** What is due by now; each item is to be given to {@link SqliteIndex.finish} once written. */

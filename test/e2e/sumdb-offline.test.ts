@@ -88,7 +88,8 @@ describe.skipIf(isSkipped).each(STORAGES)(
       await fresh.mustGo(["mod", "download", ...shuffled(3)]);
       // A client that has seen an older head follows to the newest.
       await old.mustGo(["clean", "-modcache"]);
-      await old.mustGo(["mod", "download", ...shuffled(4)]);
+      const moved = { GOPROXY: server.url };
+      await old.mustGo(["mod", "download", ...shuffled(4)], moved);
       expect(front.requests.length).toBe(asked);
 
       const unknown = await newGo().go(["mod", "download", "offline.test/never@v1.0.0"]);
