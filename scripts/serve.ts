@@ -3,7 +3,7 @@ import { buildBundle } from "./serve/bundle.ts";
 import { lockDataFolder, onParentGone, Watchdog } from "./serve/guard.ts";
 import { startMiniflare } from "./serve/miniflare.ts";
 import type { Server } from "./serve/server.ts";
-import { readOptions, type ServeOptions, UsageError } from "./serve/options.ts";
+import { checkSignerKeys, readOptions, type ServeOptions, UsageError } from "./serve/options.ts";
 import { waitUntilReady } from "./serve/ready.ts";
 import { startWorkerd } from "./serve/workerd.ts";
 
@@ -21,6 +21,7 @@ try {
 }
 
 async function serve(wanted: ServeOptions): Promise<void> {
+  await checkSignerKeys(wanted);
   lockDataFolder(wanted.data);
   const [port, bundle] = await Promise.all([claimPort(wanted), buildBundle()]);
   const options = { ...wanted, port };

@@ -20,7 +20,7 @@ export function parseUpstreamList(list: string): string[] {
 }
 
 /** What `go env GOPROXY` prints on this machine, or nothing when there is no go command. */
-function goEnvProxy(): string {
+export function goEnvProxy(): string {
   const run = spawnSync("go", ["env", "GOPROXY"], { encoding: "utf8" });
   return run.status === 0 ? run.stdout.trim() : "";
 }
@@ -30,14 +30,16 @@ function goEnvProxy(): string {
  *
  * @param upstream The environment variable `UPSTREAM`; wins when it names anything.
  * @param goProxy Asked for the machine's GOPROXY only when `upstream` is empty.
+ * @param isOwn Whether an address of the machine's GOPROXY is that of this proxy itself.
  * @returns At least one address, in order.
  */
 export function defaultUpstreams(
   upstream: string | undefined,
   goProxy: () => string = goEnvProxy,
+  isOwn: (url: string) => boolean = () => false,
 ): readonly string[] {
   const named = parseUpstreamList(upstream ?? "");
   if (named.length > 0) return named;
-  const fromGo = parseUpstreamList(goProxy());
+  const fromGo = parseUpstreamList(goProxy()).filter((url) => !isOwn(url));
   return fromGo.length > 0 ? fromGo : FALLBACK_UPSTREAMS;
 }

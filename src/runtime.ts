@@ -40,7 +40,7 @@ import {
 import { DEFAULT_SUMDB_NAME } from "./sumdb/constants.ts";
 import { createLineBuffer, formatRequestLine, reportFault, writeLine } from "./telemetry/log.ts";
 import { createGoproxySource } from "./upstream/goproxy-source.ts";
-import { createHttpClient, type HttpOrigin } from "./upstream/http-client.ts";
+import { createHttpClient, type HttpClient, type HttpOrigin } from "./upstream/http-client.ts";
 import { createSumdbFetch } from "./upstream/sumdb-fetch.ts";
 
 /** A namespace of Durable Objects, seen as what they can be asked. */
@@ -136,7 +136,8 @@ function buildRuntime(env: Bindings, config: Config): Runtime {
   const access = new Access(config, (name) => readSecret(env, name));
   const origins = config.upstreams.map((upstream) => toOrigin(env, upstream, upstream.credential));
   const sumdb = toSumdb(env, config);
-  const verifier = createSumdbVerifier(sumdb, compilePrefixPatterns(config.noSum));
+  const isExempt = compilePrefixPatterns(config.noSum);
+  const verifier = createSumdbVerifier(sumdb, isExempt);
   const coordinators = new CoordinatorClient((name) => env.COORDINATORS.getByName(name));
   const modules = new ModuleServer({
     files,
@@ -149,14 +150,7 @@ function buildRuntime(env: Bindings, config: Config): Runtime {
     times: config.cache,
     memoryBytes: config.cache.memoryBytes,
   });
-  const databases = toDatabases(env, config, { access, sumdb, coordinators });
-  const probeUpstreams = (): Promise<{ name: string; reachable: boolean }[]> =>
-    Promise.all(
-      origins.map(async (origin) => ({
-        name: origin.name,
-        reachable: await http.probe(origin, PROBE_DEADLINE_MS),
-      })),
-    );
+  const databases = toDatabases(env, config, { access, sumdb, isExempt, coordinators });
   return {
     config,
     files,
@@ -177,7 +171,7 @@ function buildRuntime(env: Bindings, config: Config): Runtime {
       serveSumdb: toSumdbs(config, access, databases),
       clock,
       own: createApp({
-        checkReadiness: createReadiness(env, files, probeUpstreams),
+        checkReadiness: createReadiness(env, files, () => probeAll(http, origins)),
         scheme: env.SCHEME,
         adminToken: env.ADMIN_TOKEN,
         startJob: (request) => env.DIRECTORY.getByName("directory").startJob(request),
@@ -196,6 +190,18 @@ function toLog(env: Bindings): (line: LogLine, defer: Defer) => void {
   if (env.DISK === undefined) return (line) => writeLine(formatRequestLine(line));
   const buffer = createLineBuffer((delayMs) => clock.wait(delayMs));
   return (line, defer) => buffer.write(formatRequestLine(line), defer);
+}
+
+async function probeAll(
+  http: HttpClient,
+  origins: readonly HttpOrigin[],
+): Promise<{ name: string; reachable: boolean }[]> {
+  return await Promise.all(
+    origins.map(async (origin) => ({
+      name: origin.name,
+      reachable: await http.probe(origin, PROBE_DEADLINE_MS),
+    })),
+  );
 }
 
 function toFileStore(env: Bindings): FileStore {
@@ -247,7 +253,12 @@ interface Databases {
 function toDatabases(
   env: Bindings,
   config: Config,
-  parts: { access: Access; sumdb: Sumdb | undefined; coordinators: CoordinatorClient },
+  parts: {
+    readonly access: Access;
+    readonly sumdb: Sumdb | undefined;
+    readonly isExempt: (modulePath: string) => boolean;
+    readonly coordinators: CoordinatorClient;
+  },
 ): Databases {
   const open = parts.sumdb === undefined ? [] : [parts.sumdb];
   const ofTeams = new Map<string, readonly Sumdb[]>();
@@ -260,6 +271,7 @@ function toDatabases(
       log: toTeamLog(team.sumdb.key, id, () => env.SUMDBS.getByName(id)),
       coordinators: parts.coordinators,
       sumdb: parts.sumdb,
+      isExempt: parts.isExempt,
       homeOf: (modulePath) => parts.access.homeOf({ team, role: "reader" }, modulePath),
     });
     ofTeams.set(team.name, [own, ...open]);

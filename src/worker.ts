@@ -46,11 +46,13 @@ import { DEFAULT_VERIFIER_KEY } from "./sumdb/constants.ts";
 import { type LogEntry, SumdbLog as AppendOnlyLog } from "./sumdb/log.ts";
 import { parseSignerKey } from "./sumdb/note.ts";
 import type { SumdbPorts } from "./sumdb/ports.ts";
-import { securityLog } from "./telemetry/log.ts";
+import { reportFault, securityLog } from "./telemetry/log.ts";
 
 const INGEST_BUDGET_BYTES = 48 * 1024 * 1024;
 const JOB_SLICE_MS = 5000;
 const RETRY_OUTBOX_MS = 5000;
+// A database that is slow to tell its newest head is asked for records all the same.
+const NEWEST_HEAD_MS = 2000;
 const MAX_REPORTED_DAMAGES = 100;
 const SWEEP_MS = 24 * 3600 * 1000;
 
@@ -77,9 +79,14 @@ function respondUnbuilt(request: Request, thrown: unknown): Response {
   if (target.kind === "own" && target.path === "/-/healthz") {
     return new Response("ok\n", { headers: { "X-Content-Type-Options": "nosniff" } });
   }
-  const error =
-    thrown instanceof ProxyError ? thrown : new ProxyError("internal", "unexpected failure");
-  const options = { requestId: newRequestId(), method: request.method, cachedOnly: false };
+  const requestId = newRequestId();
+  const isUnset = thrown instanceof ProxyError && thrown.code === "not_configured";
+  if (!isUnset) reportFault(thrown, requestId);
+  // What is wrong with it may name teams and secrets: that is for the log.
+  const error = isUnset
+    ? thrown
+    : new ProxyError("unavailable", "this deployment's configuration cannot be used; see its log");
+  const options = { requestId, method: request.method, cachedOnly: false, open: false };
   return respondError(error, options);
 }
 
@@ -183,13 +190,12 @@ export class Coordinator extends DurableObject<Bindings> {
 
 interface SumdbClients {
   readonly online: SumdbClient;
-  /** Answers from what is stored. */
-  readonly offline: SumdbClient;
 }
 
 /** Keeper of one checksum database: the only one that moves its newest head. */
 export class SumdbLog extends DurableObject<Bindings> implements SumdbCalls {
   #clients: Promise<SumdbClients> | undefined;
+  #offline: SumdbClient | undefined;
   #log: Promise<AppendOnlyLog> | undefined;
 
   async prove(
@@ -206,8 +212,7 @@ export class SumdbLog extends DurableObject<Bindings> implements SumdbCalls {
 
   async serve(name: string, path: string, cachedOnly: boolean): Promise<Result<Uint8Array>> {
     return await toResult(async () => {
-      const { online, offline } = await this.#open(name);
-      const client = cachedOnly ? offline : online;
+      const client = cachedOnly ? this.#openOffline(name) : (await this.#open(name)).online;
       if (path === "latest") return await client.serveLatest();
       if (path.startsWith("lookup/")) return await client.serveLookup(path.slice(7));
       return await client.serveTile(path);
@@ -253,19 +258,33 @@ export class SumdbLog extends DurableObject<Bindings> implements SumdbCalls {
   }
 
   async #build(name: string): Promise<SumdbClients> {
-    const { config, files, sumdbFetch } = toRuntime(this.env);
-    const store = new SumdbStore(files, this.ctx.storage.sql, name);
-    const verifierKey = config.sumdb?.key ?? DEFAULT_VERIFIER_KEY;
-    const toClient = (fetch: (path: string) => Promise<Uint8Array>): SumdbClient =>
-      new SumdbClient({ verifierKey, ports: toSumdbPorts(store, fetch) });
-    const online = toClient(sumdbFetch);
-    const offline = toClient(() =>
-      Promise.reject(new ProxyError("sumdb_unavailable", "this address answers from storage")),
-    );
+    const { sumdbFetch } = toRuntime(this.env);
+    const { store, client: online } = this.#toClient(name, sumdbFetch);
     // Lookups carry heads of any age. With the newest one at hand they are proven side by side;
     // without, each larger head would be a move that the others wait for.
-    if ((await store.readHead()) === undefined) await online.serveLatest().catch(() => undefined);
-    return { online, offline };
+    if ((await store.readHead()) === undefined) {
+      const newest = online.serveLatest().catch(() => undefined);
+      await Promise.race([newest, clock.wait(NEWEST_HEAD_MS)]);
+    }
+    return { online };
+  }
+
+  /** A client that knows only what is stored. */
+  #openOffline(name: string): SumdbClient {
+    this.#offline ??= this.#toClient(name, () =>
+      Promise.reject(new ProxyError("sumdb_not_found", "not stored, and this address asks nobody")),
+    ).client;
+    return this.#offline;
+  }
+
+  #toClient(
+    name: string,
+    fetch: (path: string) => Promise<Uint8Array>,
+  ): { store: SumdbStore; client: SumdbClient } {
+    const { config, files } = toRuntime(this.env);
+    const store = new SumdbStore(files, this.ctx.storage.sql, name);
+    const verifierKey = config.sumdb?.key ?? DEFAULT_VERIFIER_KEY;
+    return { store, client: new SumdbClient({ verifierKey, ports: toSumdbPorts(store, fetch) }) };
   }
 }
 

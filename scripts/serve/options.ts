@@ -1,10 +1,13 @@
 import { existsSync, readFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { resolve } from "node:path";
+import { createSecureContext } from "node:tls";
 import { parseArgs, parseEnv } from "node:util";
 import { parse } from "yaml";
 import { type Config, parseConfig, requiredSecrets } from "../../src/config/config.ts";
 import { ProxyError } from "../../src/errors/proxy-error.ts";
-import { defaultUpstreams, parseUpstreamList } from "../upstreams.ts";
+import { parseSignerKey, parseVerifierKey } from "../../src/sumdb/note.ts";
+import { defaultUpstreams, goEnvProxy, parseUpstreamList } from "../upstreams.ts";
 
 /** A mistake of the person who starts the server: one line, exit code 2. */
 export class UsageError extends Error {
@@ -30,6 +33,18 @@ const DEFAULT_SECRETS_FILE = ".dev.vars";
 // Secrets of our own that may also come from the environment.
 const OWN_SECRETS = ["ADMIN_TOKEN", "METRICS_TOKEN"];
 
+// Names that mean something else to the Worker.
+const BINDING_NAMES = [
+  "CONFIG",
+  "COORDINATORS",
+  "DIRECTORY",
+  "DISK",
+  "FILES",
+  "INDEX",
+  "SCHEME",
+  "SUMDBS",
+];
+
 const FLAGS = {
   port: { type: "string", default: "8787" },
   host: { type: "string", default: "127.0.0.1" },
@@ -50,11 +65,12 @@ const FLAGS = {
  */
 export function readOptions(argv: readonly string[], env: NodeJS.ProcessEnv): ServeOptions {
   const flags = parseFlags(argv);
-  const document = readDocument(flags, env);
+  const port = parsePort(flags.port);
+  const document = readDocument(flags, env, { host: flags.host, port });
   const fileName = flags.config ?? "configuration";
   const config = parseChecked(JSON.stringify(document), fileName);
   return {
-    port: parsePort(flags.port),
+    port,
     host: parseHost(flags.host),
     data: resolve(flags.data),
     storage: parseStorage(flags.storage),
@@ -79,6 +95,7 @@ function parseFlags(argv: readonly string[]) {
 function readDocument(
   flags: { config?: string; upstream?: string; sumdb?: string },
   env: NodeJS.ProcessEnv,
+  own: { readonly host: string; readonly port: number },
 ): Record<string, unknown> {
   const document: Record<string, unknown> = {};
   if (flags.config !== undefined) {
@@ -92,12 +109,24 @@ function readDocument(
     document["upstreams"] = urls.map((url) => ({ url }));
     parseChecked(JSON.stringify({ upstreams: document["upstreams"] }), "--upstream");
   }
-  document["upstreams"] ??= defaultUpstreams(env["UPSTREAM"]).map((url) => ({ url }));
+  // The machine's own go command may use this proxy already: that is no upstream of it.
+  const isOwn = (url: string): boolean => isOwnAddress(url, own);
+  const urls = (): readonly string[] => defaultUpstreams(env["UPSTREAM"], goEnvProxy, isOwn);
+  document["upstreams"] ??= urls().map((url) => ({ url }));
   if (flags.sumdb !== undefined) {
     document["sumdb"] = parseSumdb(flags.sumdb);
     parseChecked(JSON.stringify({ sumdb: document["sumdb"] }), "--sumdb");
   }
   return document;
+}
+
+function isOwnAddress(
+  text: string,
+  own: { readonly host: string; readonly port: number },
+): boolean {
+  const url = URL.parse(text);
+  const hosts = [own.host, "localhost", "127.0.0.1", "[::1]", hostname()];
+  return url !== null && url.port === String(own.port) && hosts.includes(url.hostname);
 }
 
 function parseSumdb(text: string): unknown {
@@ -110,9 +139,42 @@ function parseSumdb(text: string): unknown {
   return { name, key, url };
 }
 
+/** The key must be one, and of the database that it is configured for. */
+function checkSumdbKey({ sumdb }: Config, fileName: string): void {
+  if (sumdb?.key === undefined) return;
+  try {
+    const { name } = parseVerifierKey(sumdb.key);
+    if (name === sumdb.name) return;
+    throw new UsageError(`${fileName}: sumdb.key: is of ${name}, not of ${sumdb.name}`);
+  } catch (error) {
+    if (!(error instanceof ProxyError)) throw error;
+    throw new UsageError(`${fileName}: sumdb.key: ${error.publicDetail}`, { cause: error });
+  }
+}
+
+/**
+ * Check the signer keys of the teams' own databases.
+ *
+ * @throws UsageError naming the secret, never showing it.
+ */
+export async function checkSignerKeys({ config, secrets }: ServeOptions): Promise<void> {
+  for (const { sumdb } of config.teams) {
+    if (sumdb === undefined) continue;
+    try {
+      const { verifier } = await parseSignerKey(secrets[sumdb.key] ?? "");
+      if (verifier.name === sumdb.name) continue;
+    } catch (error) {
+      if (!(error instanceof ProxyError)) throw error;
+    }
+    throw new UsageError(`the secret ${sumdb.key} is no signer key of ${sumdb.name}`);
+  }
+}
+
 function parseChecked(text: string, fileName: string): Config {
   try {
-    return parseConfig(text, fileName);
+    const config = parseConfig(text, fileName);
+    checkSumdbKey(config, fileName);
+    return config;
   } catch (error) {
     if (error instanceof ProxyError) throw new UsageError(error.publicDetail, { cause: error });
     throw error;
@@ -145,6 +207,12 @@ function readTls(certFile: string | undefined, keyFile: string | undefined): Ser
   if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(readText(keyFile, "--tls-key"))) {
     throw new UsageError(`--tls-key: ${keyFile} holds no PEM private key`);
   }
+  try {
+    createSecureContext({ cert: readFileSync(certFile), key: readFileSync(keyFile) });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : "unusable";
+    throw new UsageError(`--tls-cert, --tls-key: ${reason}`, { cause: error });
+  }
   return { certFile: resolve(certFile), keyFile: resolve(keyFile) };
 }
 
@@ -160,6 +228,9 @@ function readSecrets(
     for (const [name, value] of Object.entries(parseEnv(readText(path, "--secrets")))) {
       if (value !== undefined) secrets[name] = value;
     }
+  }
+  for (const name of BINDING_NAMES) {
+    if (name in secrets) throw new UsageError(`${path}: ${name} is no name for a secret`);
   }
   const named = requiredSecrets(config);
   for (const name of [...OWN_SECRETS, ...named]) {

@@ -4,6 +4,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { ServeOptions } from "./options.ts";
 
 const POLL_MS = 20;
+const POLL_TIMEOUT_MS = 5000;
 const DEADLINE_MS = 30_000;
 
 /** Wait until the first request is answered; false when that takes too long. */
@@ -28,8 +29,10 @@ async function isAnswering({ host, port, tls }: ServeOptions): Promise<boolean> 
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const request = (tls === undefined ? httpRequest : httpsRequest)(target, (response) => {
     response.resume();
-    resolve(response.statusCode === 200);
+    // Any answer will do: this address may be a team's, which asks for a token first.
+    resolve(true);
   });
+  request.setTimeout(POLL_TIMEOUT_MS, () => request.destroy());
   request.once("error", () => resolve(false));
   request.end();
   return await promise;

@@ -172,7 +172,7 @@ function toConfig(document: ConfigDocument): Config {
 }
 
 /** What no schema can say: names that must be there, or must not be there twice. */
-function checkNames({ teams, upstreams }: Config, fileName: string): void {
+function checkNames({ teams, upstreams, sumdb }: Config, fileName: string): void {
   const seen = new Map<string, string>();
   const claim = (key: string, name: string): void => {
     const where = seen.get(name);
@@ -182,6 +182,7 @@ function checkNames({ teams, upstreams }: Config, fileName: string): void {
   for (const [index, { name }] of upstreams.entries()) {
     claim(`upstreams[${index}].name`, `upstream ${name}`);
   }
+  if (sumdb !== undefined) claim("sumdb.name", `database ${sumdb.name}`);
   for (const [index, team] of teams.entries()) {
     const key = `teams[${index}]`;
     claim(`${key}.name`, `team ${team.name}`);

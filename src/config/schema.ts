@@ -7,6 +7,7 @@ const SIZE = /^([1-9][0-9]{0,8})(KiB|MiB|GiB)$/;
 const SIZE_UNIT_BYTES = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
 const ACCEL_PREFIX = /^\/(?:[A-Za-z0-9_-]+\/)+$/;
 const LABEL = /^[a-z0-9-]{1,63}$/;
+const HOST = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/;
 const DATABASE_NAME = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+(?:\/[A-Za-z0-9_-]+)*$/;
 const SECRET_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 
@@ -102,7 +103,7 @@ const staticToken = mapping({
 
 const team = mapping({
   name,
-  hosts: v.optional(v.array(v.pipe(v.string(), v.nonEmpty("must not be empty"))), []),
+  hosts: v.optional(v.array(v.pipe(v.string(), v.regex(HOST, "must be a host name"))), []),
   access: v.optional(v.picklist(["open", "token"], "must be open or token"), "token"),
   private: v.optional(v.array(privateModules), []),
   tokens: v.optional(v.array(staticToken), []),

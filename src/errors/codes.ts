@@ -48,6 +48,7 @@ export const ERROR_ROWS = {
   version_conflict: { status: 409, owner: "client", title: "conflict" },
   rate_limited: { status: 429, owner: "upstream", title: "too many requests" },
   upstream_denied: { status: 403, owner: "upstream", title: "refused by the source" },
+  upstream_refused: { status: 502, owner: "upstream", title: "unexpected answer from the source" },
   upstream_unavailable: { status: 502, owner: "upstream", title: "source unavailable" },
   upstream_timeout: { status: 504, owner: "upstream", title: "source timed out" },
   upstream_invalid: { status: 502, owner: "upstream", title: "bad answer from the source" },

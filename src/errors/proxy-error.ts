@@ -23,6 +23,7 @@ export type ProxyErrorCode =
   | "version_conflict"
   | "rate_limited"
   | "upstream_denied"
+  | "upstream_refused"
   | "upstream_unavailable"
   | "upstream_timeout"
   | "upstream_invalid"

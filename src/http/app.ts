@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import { parseCredential } from "../auth/credential.ts";
 import { ERROR_ROWS } from "../errors/codes.ts";
 import { ProxyError, type ProxyErrorCode } from "../errors/proxy-error.ts";
+import { respondError } from "./respond.ts";
 import { HOME_PAGE_CSP, renderHomePage } from "./home-page.ts";
 
 /** What the addresses of our own work with. */
@@ -43,21 +44,26 @@ export interface JobState {
   readonly error?: string;
 }
 
-interface Variables {
-  readonly path: string;
+/** What is known of a request for an address of our own. */
+export interface OwnContext {
   readonly requestId: string;
+  /** Label of the team whose address it is. */
+  readonly team: string | undefined;
 }
 
 /** Answers `/` and `/-/…`; `path` is the parsed path, not that of the URL. */
 export function createApp(
   ports: AppPorts,
-): (request: Request, path: string, requestId: string) => Promise<Response> {
-  const app = new Hono<{ Variables: Variables; Bindings: { requestId: string } }>();
+): (request: Request, path: string, context: OwnContext) => Promise<Response> {
+  const app = new Hono<{ Bindings: OwnContext }>();
 
   app.get("/", (context) => {
     const { protocol, host } = new URL(context.req.url);
     const origin = `${ports.scheme ?? protocol.replace(":", "")}://${host}`;
-    return context.html(renderHomePage(origin), 200, { "Content-Security-Policy": HOME_PAGE_CSP });
+    const prefix = context.env.team === undefined ? "" : `/t/${context.env.team}`;
+    return context.html(renderHomePage(origin + prefix), 200, {
+      "Content-Security-Policy": HOME_PAGE_CSP,
+    });
   });
   app.get("/-/healthz", (context) => context.text("ok\n"));
   app.get("/-/readyz", async (context) => {
@@ -80,18 +86,24 @@ export function createApp(
     if (state === undefined) throw new ProxyError("module_not_found", "no such job");
     return context.json(state);
   });
-  app.notFound((context) => toJsonError(context.env.requestId, notFound()));
+  for (const path of ["/", "/-/healthz", "/-/readyz"]) {
+    app.all(path, ({ req, env }) => toTextError(env, req.method, wrongMethod(req.method)));
+  }
+  app.all("/-/api/*", (context) => toJsonError(context.env.requestId, notFound()));
+  app.notFound(({ req, env }) => toTextError(env, req.method, notFound()));
   app.onError((error, context) => toJsonError(context.env.requestId, error));
 
-  return async (request, path, requestId) => {
+  return async (request, path, ownContext) => {
     const url = new URL(request.url);
     url.pathname = path;
-    const response = await app.fetch(new Request(url, request), { requestId });
-    // Everything of our own is told anew each time, by whatever stands in front.
+    const response = await app.fetch(new Request(url, request), ownContext);
+    const body = await response.arrayBuffer();
     const headers = new Headers(response.headers);
-    headers.set("Cache-Control", headers.get("Cache-Control") ?? "no-store");
+    // Everything of our own is told anew each time, by whatever stands in front.
+    headers.set("Cache-Control", ownContext.team === undefined ? "no-store" : "private, no-store");
     headers.set("X-Content-Type-Options", "nosniff");
-    return new Response(request.method === "HEAD" ? null : response.body, {
+    headers.set("Content-Length", String(body.byteLength));
+    return new Response(request.method === "HEAD" ? null : body, {
       status: response.status,
       headers,
     });
@@ -109,6 +121,15 @@ async function readOptionalBody(request: Request): Promise<Record<string, unknow
     // Told below, like every other body that is no object.
   }
   throw new ProxyError("invalid_request", "the body must be a JSON object");
+}
+
+function toTextError(context: OwnContext, method: string, error: ProxyError): Response {
+  const { requestId, team } = context;
+  return respondError(error, { requestId, method, cachedOnly: false, open: team === undefined });
+}
+
+function wrongMethod(method: string): ProxyError {
+  return new ProxyError("method_not_allowed", `${method} is not allowed here`);
 }
 
 function notFound(): ProxyError {

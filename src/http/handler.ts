@@ -13,6 +13,7 @@ import {
   respondFile,
   respondWhole,
 } from "./respond.ts";
+import type { OwnContext } from "./app.ts";
 import { parseRoute, type Route } from "./route.ts";
 
 /** What the HTTP layer works with. */
@@ -25,7 +26,7 @@ export interface HandlerPorts {
   readonly access: Access;
   readonly clock: Clock;
   /** Answers `/` and `/-/…`. */
-  readonly own: (request: Request, path: string, requestId: string) => Promise<Response>;
+  readonly own: (request: Request, path: string, context: OwnContext) => Promise<Response>;
   /** Writes the one log line of a request. */
   readonly log: (line: LogLine, defer: Defer) => void;
   /** Tells somebody of a fault of ours, whose text no client sees. */
@@ -97,7 +98,7 @@ export function createHandler(
     const { target } = exchange.route;
     try {
       const caller = enter(ports, exchange);
-      if (target.kind === "own") return answerOwn(ports, exchange, target.path);
+      if (target.kind === "own") return answerOwn(ports, exchange, caller, target.path);
       checkMethod(request.method);
       switch (target.kind) {
         case "module":
@@ -160,9 +161,22 @@ function answerModule(
     const outcome = { tier: "memory", bodyBytes: answer.sizeBytes };
     return logged(ports, exchange, respondWhole(answer, rules), outcome);
   }
-  return respond(request, answer, rules).then((response) =>
-    logged(ports, exchange, response, { tier: "memory" }),
-  );
+  return answerFully(ports, exchange, answer, rules);
+}
+
+/** Conditions, ranges and HEAD of what memory knows. */
+async function answerFully(
+  ports: HandlerPorts,
+  exchange: Exchange,
+  answer: WholeAnswer | FileAnswer,
+  rules: CacheRules,
+): Promise<Response> {
+  try {
+    const response = await respond(exchange.request, answer, rules);
+    return logged(ports, exchange, response, { tier: "memory" });
+  } catch (error) {
+    return answerError(ports, exchange, error);
+  }
 }
 
 async function passFile(
@@ -222,9 +236,17 @@ async function answerSumdb(
   }
 }
 
-async function answerOwn(ports: HandlerPorts, exchange: Exchange, path: string): Promise<Response> {
+async function answerOwn(
+  ports: HandlerPorts,
+  exchange: Exchange,
+  caller: Caller,
+  path: string,
+): Promise<Response> {
   try {
-    const response = await ports.own(exchange.request, path, exchange.requestId);
+    const response = await ports.own(exchange.request, path, {
+      requestId: exchange.requestId,
+      team: caller.team?.name,
+    });
     return logged(ports, exchange, response, { tier: "own" });
   } catch (error) {
     return answerError(ports, exchange, error);
@@ -241,6 +263,7 @@ function answerError(ports: HandlerPorts, exchange: Exchange, thrown: unknown): 
     requestId: exchange.requestId,
     method: exchange.request.method,
     cachedOnly: exchange.route.cachedOnly || isCachedOnly(exchange.request),
+    open: ports.access.teamAt(exchange.route.team, exchange.request.url) === undefined,
   });
   return logged(ports, exchange, response, { tier: "none", errorCode: error.code });
 }

@@ -65,6 +65,7 @@ export async function respond(
   const etag = `"${answer.sha256}"`;
   const ifMatch = request.headers.get("If-Match");
   if (ifMatch !== null && !matches(ifMatch, etag, false)) {
+    headers.set("Cache-Control", "no-store");
     return new Response(null, { status: 412, headers });
   }
   const ifNoneMatch = request.headers.get("If-None-Match");
@@ -84,6 +85,7 @@ export async function respond(
   }
   if (range === "unsatisfiable") {
     headers.set("Content-Range", `bytes */${answer.sizeBytes}`);
+    headers.set("Cache-Control", "no-store");
     headers.delete("Content-Length");
     return new Response(null, { status: 416, headers });
   }
@@ -101,14 +103,21 @@ export async function respond(
  */
 export function respondError(
   error: ProxyError,
-  options: { readonly requestId: string; readonly method: string; readonly cachedOnly: boolean },
+  options: {
+    readonly requestId: string;
+    readonly method: string;
+    readonly cachedOnly: boolean;
+    readonly open: boolean;
+  },
 ): Response {
   const row = errorRow(error.code);
   const text = toErrorText(error, options.requestId);
-  if (row.status === 404 && options.method === "GET" && !options.cachedOnly) {
+  const isPlain = options.method === "GET" && !options.cachedOnly && options.open;
+  if (row.status === 404 && isPlain) {
     return new Response(text, NOT_FOUND);
   }
   const headers = new Headers(ERROR_HEADERS);
+  if (!options.open) headers.set("Cache-Control", PRIVATE);
   if (options.cachedOnly) headers.set("Vary", "Disable-Module-Fetch");
   if (row.status === 401) headers.set("WWW-Authenticate", 'Basic realm="goproxy-edge"');
   if (row.status === 405) headers.set("Allow", "GET, HEAD");

@@ -58,11 +58,6 @@ export class Access {
     this.#prefixes = new Set(this.#patterns.flatMap(({ entry }) => toPrefixes(entry.pattern)));
   }
 
-  /** Whether any module is private at all: if not, nobody needs to look. */
-  get hasPrivate(): boolean {
-    return this.#patterns.length > 0;
-  }
-
   /**
    * The team that an address belongs to.
    *
@@ -102,10 +97,11 @@ export class Access {
   /** Where a module lives for a caller, who never sees the private modules of others. */
   homeOf(caller: Caller, modulePath: string): Home {
     if (this.#patterns.length === 0) return { scope: PUBLIC_SCOPE };
-    const owner = this.#patterns.find(({ matches }) => matches(modulePath));
-    if (owner !== undefined) {
-      return owner.team === caller.team ? { scope: toScope(owner.team) } : { hidden: true };
-    }
+    const owners = this.#patterns.filter(({ matches }) => matches(modulePath));
+    // Patterns of two teams may overlap: each has its own copy, from its own source.
+    const own = owners.find(({ team }) => team === caller.team);
+    if (own !== undefined) return { scope: toScope(own.team) };
+    if (owners.length > 0) return { hidden: true };
     return this.#prefixes.has(modulePath) ? { hidden: true } : { scope: PUBLIC_SCOPE };
   }
 

@@ -11,17 +11,18 @@ import {
 } from "./ingest.ts";
 import { LiveStream } from "./live-stream.ts";
 import { LruCache } from "./lru-cache.ts";
-import type {
-  AnswerIndex,
-  Coordinators,
-  EventSink,
-  FileOptions,
-  FileOutcome,
-  FileRecord,
-  MutableAnswer,
-  MutableOptions,
-  MutableOutcome,
-  Scope,
+import {
+  type AnswerIndex,
+  type Coordinators,
+  type EventSink,
+  type FileOptions,
+  type FileOutcome,
+  type FileRecord,
+  type MutableAnswer,
+  type MutableOptions,
+  type MutableOutcome,
+  type Scope,
+  PUBLIC_SCOPE,
 } from "./ports.ts";
 import { recheckVersion } from "./recheck.ts";
 import { restoreFile } from "./restore.ts";
@@ -86,6 +87,7 @@ export class Coordinator implements Coordinators {
   }
 
   async file(scope: Scope, request: FileRequest, options: FileOptions): Promise<FileOutcome> {
+    const startedMs = this.#ports.clock.now();
     const key = `${scope}/${request.path}`;
     const absence = this.#findAbsence(key);
     if (absence !== undefined) return { kind: "absent", ...absence };
@@ -97,6 +99,14 @@ export class Coordinator implements Coordinators {
       return { kind: "failed", error: tooSlow() };
     }
     const live = present === undefined && options.stream ? await flight.live : undefined;
+    // A zip takes the time that it takes, as long as its bytes keep coming.
+    if (live === undefined && request.kind !== "zip") {
+      const isDone = await this.#inTime(
+        flight.done,
+        startedMs + CALLER_WAIT_MS - this.#ports.clock.now(),
+      );
+      if (!isDone) return { kind: "failed", error: tooSlow() };
+    }
     if (live === undefined) return await flight.done;
     return { kind: "stream", sizeBytes: live.sizeBytes, body: live.stream.readable };
   }
@@ -119,9 +129,20 @@ export class Coordinator implements Coordinators {
     if (staleMs < 0) return toOutcome(stored);
     if (this.#ports.chainFor(scope, request.modulePath).isDown()) return toOutcome(stored);
     const flight = this.#mutables.get(key) ?? this.#startMutable(key, scope, request);
+    if (staleMs < STALE_MS && options.refresh !== true) return toOutcome(stored);
     const waitMs = options.refresh === true ? CALLER_WAIT_MS : REFRESH_WAIT_MS;
-    const isGoodEnough = staleMs < STALE_MS && options.refresh !== true;
-    if (isGoodEnough || !(await this.#inTime(flight.done, waitMs))) {
+    return await this.#preferFresh(key, request, { flight, stored, waitMs });
+  }
+
+  /** The outcome of a refresh, or what is stored if that comes too late or brings nothing. */
+  async #preferFresh(
+    key: string,
+    request: MutableRequest,
+    wait: { flight: Flight<MutableOutcome>; stored: MutableAnswer; waitMs: number },
+  ): Promise<MutableOutcome> {
+    const { flight, stored, waitMs } = wait;
+    if (!(await this.#inTime(flight.done, waitMs))) {
+      if (this.#mutables.get(key) === flight) this.#mutables.delete(key);
       return toOutcome(stored);
     }
     const outcome = await flight.done;
@@ -227,15 +248,41 @@ export class Coordinator implements Coordinators {
     live: LiveStream | undefined,
   ): Promise<Ingested> {
     const file = { scope, request };
+    this.#checkOrigin(scope, request, answer);
     const checked = await checkFile(this.#ports, file, answer, live);
     const chain = this.#ports.chainFor(scope, request.modulePath);
     try {
       await reconcileMod(this.#ports, file, checked.record, chain);
-      return await commitFile(this.#ports.files, file, checked);
+      const committed = await commitFile(this.#ports.files, file, checked);
+      this.#pinFirstSight(scope, request, committed.record);
+      return committed;
     } catch (error) {
       if (!(checked.content instanceof Uint8Array)) await checked.content.discard();
       throw error;
     }
+  }
+
+  /** All files of a private version come from where its first one came from. */
+  #checkOrigin(scope: Scope, request: FileRequest, answer: FoundAnswer): void {
+    if (scope === PUBLIC_SCOPE) return;
+    const { index, events } = this.#ports;
+    const first = index.readPin(scope, originPath(request)) ?? answer.source;
+    if (first === answer.source) return;
+    void answer.body.cancel().catch(() => undefined);
+    const reason = `first seen at ${first}, now offered by ${answer.source}`;
+    events.report({ action: "origin-changed", scope, path: request.path, reason });
+    throw new ProxyError(
+      "checksum_mismatch",
+      `${request.modulePath}@${request.version}: ${reason}`,
+    );
+  }
+
+  /** What is committed of a private version is what it is from now on. */
+  #pinFirstSight(scope: Scope, request: FileRequest, record: FileRecord): void {
+    if (scope === PUBLIC_SCOPE) return;
+    const { index } = this.#ports;
+    if (record.h1 !== undefined) index.pin(scope, request.path, record.h1);
+    index.pin(scope, originPath(request), record.source);
   }
 
   async #completeLive(live: LiveStream, scope: Scope, request: FileRequest): Promise<void> {
@@ -309,6 +356,8 @@ export class Coordinator implements Coordinators {
   }
 
   #noteAbsence(key: string, reason: string): { kind: "absent" } & Absence {
+    // A private module may be published any moment, and its source is near.
+    if (!key.startsWith(`${PUBLIC_SCOPE}/`)) return { kind: "absent", reason, untilMs: 0 };
     const untilMs = this.#ports.clock.now() + this.#ports.times.negativeSeconds * 1000;
     this.#absences.set(key, { reason, untilMs }, key.length + reason.length + 64);
     return { kind: "absent", reason, untilMs };
@@ -346,6 +395,11 @@ const SECURITY_CODES: ReadonlySet<string> = new Set([
   "sumdb_invalid",
   "tree_forked",
 ]);
+
+/** Where the ledger keeps the source of a version. */
+function originPath({ escapedPath, version }: FileRequest): string {
+  return `${escapedPath}/@v/${version} origin`;
+}
 
 function toStored(fetched: FetchedMutable, fetchedAtMs: number): Omit<MutableAnswer, "revision"> {
   const { body, newestPseudo } = fetched;

@@ -138,6 +138,10 @@ async function checkZipFile(
   answer: FoundAnswer,
   live: LiveStream | undefined,
 ): Promise<CheckedFile> {
+  if ((answer.sizeBytes ?? 0) > MAX_ZIP_BYTES) {
+    await answer.body.cancel();
+    throw invalid(`zip: longer than ${MAX_ZIP_BYTES} bytes`);
+  }
   const isLarge = (answer.sizeBytes ?? 0) > MAX_ZIP_BYTES_IN_MEMORY;
   // Once for the archive and once for what is inflated at a time.
   const peakBytes = isLarge ? STAGED_PEAK_BYTES : 2 * (answer.sizeBytes ?? MAX_ZIP_BYTES_IN_MEMORY);

@@ -19,7 +19,8 @@ export function createLedgerVerifier(
     begin(scope, request) {
       if (scope === PUBLIC_SCOPE) return publicVerifier.begin(scope, request);
       return (h1) => {
-        const first = index.pin(scope, request.path, h1);
+        // Fixed with the commit: bytes that fail a later check were never seen.
+        const first = index.readPin(scope, request.path) ?? h1;
         if (first === h1) return Promise.resolve({ verified: "ledger" });
         const reason = `first seen with ${first}, the source now sends ${h1}`;
         events.report({ action: "tag-moved", scope, path: request.path, reason });

@@ -157,6 +157,8 @@ export interface AnswerIndex {
    * @returns The value that was fixed first for this path: the given one, or an older one.
    */
   pin(scope: Scope, path: string, value: string): string;
+  /** The value that was fixed for a path; undefined at first sight. */
+  readPin(scope: Scope, path: string): string | undefined;
   /** Note that a file of a version is committed, for the list of the static tree. */
   noteStored(scope: Scope, request: FileRequest): void;
 }

@@ -2,7 +2,7 @@ import { ProxyError } from "../errors/proxy-error.ts";
 import type { Clock } from "./ports.ts";
 
 // A body that stands still for this long is given up.
-const IDLE_MS = 30_000;
+const IDLE_MS = 8000;
 // Large reads: each one costs a turn of the event loop.
 const READ_BYTES = 256 * 1024;
 
@@ -31,6 +31,7 @@ export function readChunks(
 
   async function readNext(): Promise<Uint8Array | undefined> {
     const leftBytes = (limits.sizeBytes ?? Number.POSITIVE_INFINITY) - total;
+    stall.begin();
     try {
       // One byte more than announced shows a body that is too long, and the end of one that is not.
       const wantBytes = Math.max(1, Math.min(READ_BYTES, leftBytes + 1));
@@ -39,7 +40,7 @@ export function readChunks(
         read.next(total === 0 ? 1 : wantBytes, wantBytes),
         stall.stalled,
       ]);
-      stall.progress();
+      stall.pause();
       return chunk;
     } catch (error) {
       stall.end();
@@ -107,19 +108,24 @@ export function concat(chunks: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-/** Rejects when nothing has moved for too long; one timer serves the whole body. */
+/**
+ * Rejects when a read has brought nothing for too long; one timer serves the whole body.
+ *
+ * What happens between two reads is not the source's doing and does not count.
+ */
 function watchForStall(clock: Clock): {
   readonly stalled: Promise<never>;
-  progress(): void;
+  begin(): void;
+  pause(): void;
   end(): void;
 } {
   const { promise: stalled, reject } = Promise.withResolvers<never>();
   stalled.catch(() => undefined);
-  let movedAtMs = clock.now();
+  let begunAtMs: number | undefined;
   let cancel = clock.after(IDLE_MS, check);
 
   function check(): void {
-    const idleMs = clock.now() - movedAtMs;
+    const idleMs = begunAtMs === undefined ? 0 : clock.now() - begunAtMs;
     if (idleMs < IDLE_MS) {
       cancel = clock.after(IDLE_MS - idleMs, check);
       return;
@@ -129,8 +135,11 @@ function watchForStall(clock: Clock): {
 
   return {
     stalled,
-    progress() {
-      movedAtMs = clock.now();
+    begin() {
+      begunAtMs = clock.now();
+    },
+    pause() {
+      begunAtMs = undefined;
     },
     end: () => cancel(),
   };

@@ -10,9 +10,6 @@ import { formatVersionList } from "./version-list.ts";
 export interface RebuiltModule {
   readonly escapedPath: string;
   readonly versions: readonly { readonly version: string; readonly kinds: readonly FileKind[] }[];
-  /** Body of its `@v/list`. */
-  readonly body: string;
-  readonly newestPseudo: string | undefined;
 }
 
 /** One page of a walk over several scopes. */
@@ -87,6 +84,5 @@ function toModule(escapedPath: string, versions: ReadonlyMap<string, FileKind[]>
   return {
     escapedPath,
     versions: [...versions].map(([version, kinds]) => ({ version, kinds })),
-    ...toListOf(versions.keys()),
   };
 }

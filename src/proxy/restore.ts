@@ -33,13 +33,20 @@ export async function restoreFile(
     path,
     reason: "stored bytes are not those recorded",
   });
-  const answer = await chain.ask(request, { deadlineMs: RESTORE_DEADLINE_MS });
+  const answer = await chain.ask(request, { deadlineMs: RESTORE_DEADLINE_MS }).catch(() => {
+    throw lost(ports, scope, path, "the source cannot be reached");
+  });
   if (!answer.found) throw lost(ports, scope, path, "the source no longer has it");
   const checked = await checkFile(ports, file, answer).catch((error: unknown) => {
     if (error instanceof ProxyError && NOT_THE_SAME.has(error.code)) {
       throw lost(ports, scope, path, "the source now has something else");
     }
-    throw error;
+    throw lost(
+      ports,
+      scope,
+      path,
+      error instanceof ProxyError ? error.publicDetail : "not restored",
+    );
   });
   const isSame =
     checked.record.sha256 === record.sha256 ||

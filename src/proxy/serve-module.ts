@@ -185,15 +185,14 @@ export class ModuleServer {
   ): Promise<FileAnswer | undefined> {
     const answer = await this.#zips.find(scope, request);
     const { edge, files } = this.#ports;
-    const key = toKey(scope, request);
-    const isDigested = this.#zips.findDigested(key) !== undefined;
-    if (edge === undefined || answer === undefined || scope !== PUBLIC_SCOPE || !isDigested) {
-      return answer;
-    }
+    const validator = this.#zips.digestedAs(toKey(scope, request));
+    const isWanted = scope === PUBLIC_SCOPE && options.stream && validator !== undefined;
+    if (edge === undefined || answer === undefined || !isWanted) return answer;
     const copy = async (): Promise<void> => {
       const file = await files.reopen(scope, request.path);
       const { verified, sha256, sizeBytes } = answer;
-      if (file === undefined) return;
+      // Not what was digested: it may have been restored meanwhile, from another maker's bytes.
+      if (file?.validator !== validator || file === undefined) return;
       await edge.write(request.path, { verified, sha256, sizeBytes, body: file.body });
     };
     options.defer(copy().catch(() => undefined));
@@ -205,7 +204,7 @@ export class ModuleServer {
     request: FileRequest,
     options: ServeOptions,
   ): Promise<WholeAnswer | undefined> {
-    const file = await this.#openSmall(scope, request);
+    const file = await this.#openSmall(scope, request, options);
     if (file === undefined) return undefined;
     if (this.#isUnproven(scope, request, file.record.verified)) {
       await file.body.cancel();
@@ -215,14 +214,15 @@ export class ModuleServer {
     if (body !== undefined && sha256Hex(body) === file.record.sha256) {
       const { sha256 } = file.record;
       const { edge } = this.#ports;
-      if (edge !== undefined && scope === PUBLIC_SCOPE && file.record.verified !== "none") {
+      const isFinal = request.kind === "info" || file.record.verified !== "none";
+      if (edge !== undefined && scope === PUBLIC_SCOPE && isFinal) {
         const { verified } = file.record;
         const copy = { verified, sha256, sizeBytes: body.length, body };
         options.defer(edge.write(request.path, copy));
       }
       return this.#rememberFile(scope, request, body, file.record);
     }
-    await this.#restore(scope, request);
+    await this.#restore(scope, request, options);
     return await this.#readSmall(scope, request, options);
   }
 
@@ -246,13 +246,17 @@ export class ModuleServer {
    *
    * Storage that knows the file and cannot read it has lost it: the coordinator may restore it.
    */
-  async #openSmall(scope: Scope, request: FileRequest): Promise<OpenFile | undefined> {
+  async #openSmall(
+    scope: Scope,
+    request: FileRequest,
+    options: ServeOptions,
+  ): Promise<OpenFile | undefined> {
     const { files } = this.#ports;
     try {
       return await files.open(scope, request.path);
     } catch (error) {
       if ((await files.readRecord(scope, request.path)) === undefined) throw error;
-      await this.#restore(scope, request);
+      await this.#restore(scope, request, options);
       return await files.open(scope, request.path);
     }
   }
@@ -262,7 +266,10 @@ export class ModuleServer {
     return verified === "none" && this.#ports.verifier.requiresProof(scope, request);
   }
 
-  async #restore(scope: Scope, request: FileRequest): Promise<void> {
+  async #restore(scope: Scope, request: FileRequest, options: ServeOptions): Promise<void> {
+    if (options.cachedOnly) {
+      throw new ProxyError("storage_unavailable", "the stored file is damaged");
+    }
     const outcome = await this.#ports.coordinators.file(scope, request, {
       stream: false,
       damaged: true,
@@ -297,7 +304,7 @@ export class ModuleServer {
     } else {
       const small = await this.#readSmall(scope, request, options);
       if (small !== undefined) return small;
-      await this.#restore(scope, request);
+      await this.#restore(scope, request, options);
       const restored = await this.#readSmall(scope, request, options);
       if (restored !== undefined) return restored;
     }
@@ -310,7 +317,8 @@ export class ModuleServer {
     options: ServeOptions,
   ): Promise<WholeAnswer> {
     const { copies, coordinators } = this.#ports;
-    const copy = options.cachedOnly ? undefined : await this.#readCopy(copies, scope, request);
+    const isCopied = scope === PUBLIC_SCOPE && !options.cachedOnly;
+    const copy = isCopied ? await this.#readCopy(copies, scope, request) : undefined;
     if (copy !== undefined) {
       const answer = this.#rememberMutable(scope, request, copy);
       if (this.#ageMs(copy) >= 0) options.defer(this.#refresh(scope, request));
@@ -341,8 +349,8 @@ export class ModuleServer {
   async #refresh(scope: Scope, request: MutableRequest): Promise<void> {
     const { coordinators } = this.#ports;
     const options = { cachedOnly: false, refresh: true } as const;
-    const outcome = await coordinators.mutable(scope, request, options);
-    if (outcome.kind === "answer") this.#rememberMutable(scope, request, outcome.answer);
+    const outcome = await coordinators.mutable(scope, request, options).catch(() => undefined);
+    if (outcome?.kind === "answer") this.#rememberMutable(scope, request, outcome.answer);
   }
 
   #rememberMutable(scope: Scope, request: MutableRequest, answer: MutableAnswer): WholeAnswer {

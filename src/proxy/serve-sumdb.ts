@@ -45,7 +45,10 @@ export class SumdbServer {
    *   `malformed_path`; and what the database throws.
    */
   async serve(path: string, options: SumdbOptions): Promise<WholeAnswer> {
-    const sumdb = options.databases.find(({ name }) => path.startsWith(`${name}/`));
+    // Of two names of which one begins with the other, the longer one is meant.
+    const [sumdb] = options.databases
+      .filter(({ name }) => path.startsWith(`${name}/`))
+      .toSorted((a, b) => b.name.length - a.name.length);
     if (sumdb === undefined) {
       throw new ProxyError("sumdb_not_found", "this database is not served here");
     }

@@ -34,6 +34,7 @@ interface ZipPorts {
 
 const KNOWN_ZIPS_BYTES = 4 * 1024 * 1024;
 const KNOWN_ZIP_BYTES = 900;
+const SHARED_DIGEST_MS = 3000;
 const DIGEST_AGAIN_MS = 24 * 3600 * 1000;
 // Up to this size, which takes some 30 ms, a zip is digested before its first byte goes out; above
 // it on the way.
@@ -60,6 +61,11 @@ export class StoredZips {
   findDigested(key: string): FileAnswer | undefined {
     const zip = this.#known.get(key);
     return zip?.validator === undefined ? undefined : zip.answer;
+  }
+
+  /** What the store said of the bytes when their digest was right. */
+  digestedAs(key: string): string | undefined {
+    return this.#known.get(key)?.validator;
   }
 
   /** The zip, if it is committed. */
@@ -118,7 +124,10 @@ export class StoredZips {
     await file.body.cancel();
     // One digest serves all who came at once; each then gets the file as it is.
     zip.digesting ??= this.#digest(scope, request, zip);
-    if (!(await zip.digesting)) return await this.#restoreAndOpen(scope, request, zip, range);
+    // Who waits for the request of another must not wait for ever: that one may be cancelled.
+    const shared = await Promise.race([zip.digesting, this.#ports.clock.wait(SHARED_DIGEST_MS)]);
+    if (!(shared ?? (await this.#digest(scope, request, zip))))
+      return await this.#restoreAndOpen(scope, request, zip, range);
     const good = await this.#ports.files.reopen(scope, request.path);
     if (good === undefined) throw new ProxyError("storage_unavailable", "the stored file is gone");
     return good.body;

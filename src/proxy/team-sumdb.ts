@@ -32,6 +32,8 @@ export interface TeamSumdbPorts {
   readonly coordinators: Coordinators;
   /** The public database; undefined when it is switched off. */
   readonly sumdb: Sumdb | undefined;
+  /** Whether a public module is not to be named to the public database. */
+  isExempt(modulePath: string): boolean;
   /** Where a module lives for the team. */
   homeOf(modulePath: string): Home;
 }
@@ -89,7 +91,8 @@ async function findHashes(
 ): Promise<{ zip: string; mod: string }> {
   const home = ports.homeOf(wanted.modulePath);
   if ("hidden" in home) throw notFound(wanted);
-  if (home.scope === PUBLIC_SCOPE && ports.sumdb !== undefined) {
+  const isPublic = home.scope === PUBLIC_SCOPE && !ports.isExempt(wanted.modulePath);
+  if (isPublic && ports.sumdb !== undefined) {
     const { zip, mod } = await ports.sumdb.prove(wanted.modulePath, wanted.version);
     return { zip, mod };
   }

@@ -54,8 +54,8 @@ export async function verifyFile(
   const file = `${scope}/${path}`;
   ports.events.report({ action: "file-damaged", scope, path, reason: problem });
   const outcome = await ports.coordinators.file(scope, request, { stream: false, damaged: true });
-  const isRestored =
-    outcome.kind === "stored" && (await findDamage(ports, scope, request)) === undefined;
+  const isFetched = outcome.kind === "stored" || outcome.kind === "bytes";
+  const isRestored = isFetched && (await findDamage(ports, scope, request)) === undefined;
   if (isRestored) return { file, problem, action: "restored" };
   try {
     await ports.files.quarantine(scope, path, ports.newName());
@@ -83,10 +83,12 @@ async function findDamage(
     await ports.proveAgain?.(scope, request, h1);
     return undefined;
   } catch (error) {
-    if (error instanceof ProxyError && error.code === "checksum_mismatch") {
-      return error.publicDetail;
-    }
-    throw error;
+    if (!(error instanceof ProxyError)) throw error;
+    if (error.code === "checksum_mismatch") return error.publicDetail;
+    // What nobody can say today is no damage; it is told, and the walk goes on.
+    const { path } = request;
+    ports.events.report({ action: "not-verified", scope, path, reason: error.publicDetail });
+    return undefined;
   }
 }
 

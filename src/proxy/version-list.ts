@@ -9,7 +9,7 @@ export interface VersionList {
   readonly versions: readonly string[];
   /** Newest pseudo-version that the source named. */
   readonly newestPseudo: string | undefined;
-  /** Whether the source named any version at all. */
+  /** Whether nothing is left that the module could be used by. */
   readonly isEmpty: boolean;
 }
 
@@ -26,11 +26,11 @@ export function parseVersionList(modulePath: string, body: Uint8Array): VersionL
   const text = new TextDecoder().decode(body);
   const versions = new Set<string>();
   let newestPseudo: string | undefined;
-  let isEmpty = true;
+  let hasVersion = false;
   for (const line of text.split("\n")) {
     const version = line.trim().split(/\s/, 1)[0] ?? "";
     if (!isValidVersion(version)) continue;
-    isEmpty = false;
+    hasVersion = true;
     if (findCanonicalProblem(modulePath, version) !== undefined) continue;
     if (!isPseudoVersion(version)) {
       versions.add(version);
@@ -38,10 +38,14 @@ export function parseVersionList(modulePath: string, body: Uint8Array): VersionL
       newestPseudo = version;
     }
   }
-  if (isEmpty && text.trim() !== "") {
+  if (!hasVersion && text.trim() !== "") {
     throw new ProxyError("upstream_invalid", "the list holds text but no version");
   }
-  return { versions: sortVersions([...versions]), newestPseudo, isEmpty };
+  return {
+    versions: sortVersions([...versions]),
+    newestPseudo,
+    isEmpty: versions.size === 0 && newestPseudo === undefined,
+  };
 }
 
 /** The body of `@v/list`. */

@@ -1,6 +1,6 @@
 import type { FileKind, FileRequest } from "../module/request.ts";
 import { sortVersions } from "../module/version.ts";
-import type { AnswerIndex, MutableAnswer, Scope } from "../proxy/ports.ts";
+import { type AnswerIndex, type MutableAnswer, PUBLIC_SCOPE, type Scope } from "../proxy/ports.ts";
 
 /** Something that is written outside of the coordinator, some time after the change. */
 export interface OutboxItem {
@@ -91,10 +91,19 @@ export class SqliteIndex implements AnswerIndex {
       .toArray();
     if (kind === "query") this.#forgetOldQueries(scope, escapedPath);
     const isCopyDue = this.#now() - (row?.copied_at_ms ?? 0) >= COPY_REFRESH_MS;
-    if (this.#hasCopies && kind === "list" && isCopyDue) {
+    // A team's lists come from their coordinator alone.
+    const isCopied = this.#hasCopies && kind === "list" && scope === PUBLIC_SCOPE;
+    if (isCopied && isCopyDue) {
       this.#schedule({ scope, escapedPath, what: path }, COPY_INTERVAL_MS);
     }
     return row === undefined ? { ...answer, revision: 1 } : toAnswer(row);
+  }
+
+  readPin(scope: Scope, path: string): string | undefined {
+    const [row] = this.#storage.sql
+      .exec<{ value: string }>("SELECT value FROM ledger WHERE scope = ? AND path = ?", scope, path)
+      .toArray();
+    return row?.value;
   }
 
   pin(scope: Scope, path: string, value: string): string {
@@ -105,10 +114,7 @@ export class SqliteIndex implements AnswerIndex {
       path,
       value,
     );
-    const { value: first } = sql
-      .exec<{ value: string }>("SELECT value FROM ledger WHERE scope = ? AND path = ?", scope, path)
-      .one();
-    return first;
+    return this.readPin(scope, path) ?? value;
   }
 
   noteStored(scope: Scope, request: FileRequest): void {

@@ -49,6 +49,7 @@ const MAX_REDIRECTS = 5;
 const RETRY_BASE_MS = 100;
 // A Retry-After within this time is waited for; a longer one ends the tries.
 const MAX_RETRY_AFTER_MS = 2000;
+const REASON_MS = 1000;
 const MAX_REASON_BYTES = 8 * 1024;
 const MAX_REASON_CHARACTERS = 300;
 
@@ -111,7 +112,9 @@ class FetchClient implements HttpClient {
 
   async #tryOnce(origin: HttpOrigin, path: string, endMs: number): Promise<Try> {
     try {
-      return await judge(origin, await this.#sendInTime(origin, path, endMs));
+      const response = await this.#sendInTime(origin, path, endMs);
+      if (response.status === 200) return { kind: "done", answer: toFound(response) };
+      return judge(origin, response, await this.#readReasonInTime(origin, response));
     } catch (error) {
       if (error instanceof ProxyError) return { kind: "final", error };
       const detail = `${origin.name} could not be reached`;
@@ -120,6 +123,17 @@ class FetchClient implements HttpClient {
         error: new ProxyError("upstream_unavailable", detail, { cause: error }),
         retryAfterMs: 0,
       };
+    }
+  }
+
+  /** What the source says of its refusal, if it says so soon: the status is what counts. */
+  async #readReasonInTime(origin: HttpOrigin, response: Response): Promise<string> {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const cancelTimer = this.#clock.after(REASON_MS, () => resolve(""));
+    try {
+      return await Promise.race([readReason(origin, response), promise]);
+    } finally {
+      cancelTimer();
     }
   }
 
@@ -169,36 +183,29 @@ async function follow(
     if (response.status < 300 || response.status > 399 || location === null) return response;
     await response.body?.cancel();
     const target = URL.parse(location, url);
-    if (hops === MAX_REDIRECTS || target === null || !isAllowedHop(url, target)) {
-      throw new ProxyError(
-        "upstream_unavailable",
-        `${origin.name} redirects in a way not followed`,
-      );
+    if (hops === MAX_REDIRECTS || target === null || !isAllowedHop(home, url, target)) {
+      throw new ProxyError("upstream_refused", `${origin.name} redirects in a way not followed`);
     }
     url = target;
   }
 }
 
-function isAllowedHop(from: URL, to: URL): boolean {
+function isAllowedHop(home: string, from: URL, to: URL): boolean {
+  // A source outside must not make us ask what only we can reach.
+  if (isInnerHost(to.hostname) && !isInnerHost(new URL(home).hostname)) return false;
   if (to.protocol === "https:") return true;
   return to.protocol === "http:" && from.protocol === "http:";
 }
 
-async function judge(origin: HttpOrigin, response: Response): Promise<Try> {
-  if (response.status === 200 && response.body !== null) {
-    return { kind: "done", answer: toFound(response, response.body) };
-  }
-  if (response.status === 200) {
-    return { kind: "done", answer: toFound(response, new Blob([]).stream()) };
-  }
-  const reason = await readReason(origin, response);
+function judge(origin: HttpOrigin, response: Response, reason: string): Try {
   if (origin.notFound.includes(response.status)) {
     return { kind: "done", answer: { found: false, reason } };
   }
   return toFailure(origin, response, reason);
 }
 
-function toFound(response: Response, body: ReadableStream<Uint8Array>): HttpAnswer {
+function toFound(response: Response): HttpAnswer {
+  const body = response.body ?? new Blob([]).stream();
   const length = response.headers.get("Content-Length");
   const encoding = response.headers.get("Content-Encoding");
   const isPlain = encoding === null || encoding === "identity";
@@ -208,6 +215,17 @@ function toFound(response: Response, body: ReadableStream<Uint8Array>): HttpAnsw
     sizeBytes: length !== null && isPlain && /^[0-9]+$/.test(length) ? Number(length) : undefined,
     contentType: response.headers.get("Content-Type") ?? "",
   };
+}
+
+/** Loopback, link-local and private addresses, and names that only an inner network has. */
+function isInnerHost(hostname: string): boolean {
+  const host = hostname.replace(/^\[|\]$/g, "");
+  if (host.includes(":")) return /^(?:::1?$|::ffff:|f[cd]|fe[89ab])/i.test(host);
+  if (!/^[0-9.]+$/.test(host))
+    return !host.includes(".") || /\.(?:local|internal|localhost)$/.test(host);
+  return /^(?:0|10|127|169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01])|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./.test(
+    host,
+  );
 }
 
 /** The one place where a status of a source becomes an error of ours. */
@@ -226,11 +244,13 @@ function toFailure(origin: HttpOrigin, response: Response, reason: string): Try 
   }
   if (status === 401 || status === 407) {
     const detail = `${origin.name} refused our credential (${status})`;
-    return { kind: "final", error: new ProxyError("upstream_unavailable", detail) };
+    return { kind: "final", error: new ProxyError("upstream_refused", detail) };
   }
-  const error = new ProxyError("upstream_unavailable", `${origin.name} answered ${status}${said}`);
-  if (status >= 500 || status === 408) return { kind: "failed", error, retryAfterMs };
-  return { kind: "final", error };
+  const detail = `${origin.name} answered ${status}${said}`;
+  if (status < 500 && status !== 408) {
+    return { kind: "final", error: new ProxyError("upstream_refused", detail) };
+  }
+  return { kind: "failed", error: new ProxyError("upstream_unavailable", detail), retryAfterMs };
 }
 
 /** 0 when there is none; garbage counts as none. */

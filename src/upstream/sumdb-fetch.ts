@@ -44,17 +44,17 @@ export function createSumdbFetch(
   };
   const supported = new Map<string, { readonly isSupported: boolean; readonly untilMs: number }>();
 
-  async function relaysDatabase(relay: HttpOrigin): Promise<boolean> {
+  async function relaysDatabase(relay: HttpOrigin, deadlineMs: number): Promise<boolean> {
     const known = supported.get(relay.name);
     if (known !== undefined && known.untilMs > clock.now()) return known.isSupported;
-    const limits = { deadlineMs: DEADLINE_MS, maxBytes: MAX_BYTES };
+    const limits = { deadlineMs, maxBytes: MAX_BYTES };
     const isSupported = (await http.getBytes(relay, "/supported", limits)) !== undefined;
     supported.set(relay.name, { isSupported, untilMs: clock.now() + SUPPORTED_MS });
     return isSupported;
   }
 
-  async function ask(origin: HttpOrigin, path: string): Promise<Uint8Array> {
-    const limits = { deadlineMs: DEADLINE_MS, maxBytes: MAX_BYTES };
+  async function ask(origin: HttpOrigin, path: string, deadlineMs: number): Promise<Uint8Array> {
+    const limits = { deadlineMs, maxBytes: MAX_BYTES };
     const bytes = await http.getBytes(origin, path, limits);
     if (bytes !== undefined) return bytes;
     throw new ProxyError("sumdb_not_found", `${name} does not have it`);
@@ -62,16 +62,21 @@ export function createSumdbFetch(
 
   return async (path) => {
     let outage: unknown;
+    const endMs = clock.now() + DEADLINE_MS;
+    // One that hangs leaves some time for the next.
+    const shareMs = (): number => Math.max(1000, (endMs - clock.now()) / 2);
     for (const relay of url === undefined ? relays : []) {
       try {
-        if (await relaysDatabase(relay)) return await ask(relay, path);
+        if (await relaysDatabase(relay, shareMs())) {
+          return await ask(relay, path, Math.max(1000, endMs - clock.now()));
+        }
       } catch (error) {
         if (error instanceof ProxyError && error.code === "sumdb_not_found") throw error;
         outage ??= error;
       }
     }
     try {
-      return await ask(direct, path);
+      return await ask(direct, path, Math.max(1000, endMs - clock.now()));
     } catch (error) {
       if (error instanceof ProxyError && error.code === "sumdb_not_found") throw error;
       const cause = outage ?? error;

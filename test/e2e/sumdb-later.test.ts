@@ -83,9 +83,7 @@ describe.skipIf(isSkipped).each(STORAGES)(
         });
       }
       expect(recordsOf(good)).toEqual(["sumdb", "sumdb"]);
-      expect(
-        readStoredRecord(server, `public/${good.base}.zip`)?.treeSize,
-      ).toBeGreaterThan(10);
+      expect(readStoredRecord(server, `public/${good.base}.zip`)?.treeSize).toBeGreaterThan(10);
       expect(upstream.requests).toEqual([]);
       expect((await server.ask(`/cached-only/${good.base}.zip`)).status).toBe(200);
     });

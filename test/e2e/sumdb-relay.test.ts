@@ -110,7 +110,12 @@ describe.each(STORAGES)("the relay with --storage %s", (storage) => {
       "127.0.0.1",
     ];
     for (const name of names) {
-      for (const question of ["supported", "latest", "lookup/example.com/m1@v1.0.0", "tile/8/0/000"]) {
+      for (const question of [
+        "supported",
+        "latest",
+        "lookup/example.com/m1@v1.0.0",
+        "tile/8/0/000",
+      ]) {
         const { status } = await server.ask(`/sumdb/${name}/${question}`);
         expect({ name, question, status }).toEqual({ name, question, status: 404 });
       }
@@ -139,9 +144,10 @@ describe.each(STORAGES)("the relay with --storage %s", (storage) => {
     expect,
   }) => {
     const lookup = await server.ask(`${BASE}/lookup/${testModule(7)}@v1.0.0`);
-    expect({ status: lookup.status, starts: lookup.text.startsWith(`7\n${testRecord(7)}\n`) }).toEqual(
-      { status: 200, starts: true },
-    );
+    expect({
+      status: lookup.status,
+      starts: lookup.text.startsWith(`7\n${testRecord(7)}\n`),
+    }).toEqual({ status: 200, starts: true });
     expect(lookup.headers["content-type"]).toMatch(/^text\/plain/);
     expect(lookup.headers["x-content-type-options"]).toBe("nosniff");
     const latest = await server.ask(`${BASE}/latest`);

@@ -10,11 +10,7 @@ import { makeGoEnv } from "../support/go-env.ts";
 import { makeModule } from "../support/module-fixture.ts";
 import { type RunningServer, startServer, STORAGES } from "../support/start-server.ts";
 import { backendAt, DatabaseFront } from "../support/sumdb/database-front.ts";
-import {
-  makeCertificate,
-  makeDatabaseKey,
-  startGoDatabase,
-} from "../support/sumdb/go-database.ts";
+import { makeCertificate, makeDatabaseKey, startGoDatabase } from "../support/sumdb/go-database.ts";
 import { hasGo, Oracle, type OracleRequest } from "../support/sumdb/oracle.ts";
 import { makeTempFolder } from "../support/temp-folder.ts";
 
@@ -96,166 +92,175 @@ async function makeParts(storage: (typeof STORAGES)[number]): Promise<Parts> {
   };
 }
 
-describe.skipIf(isSkipped).each(STORAGES)(`a team's database with --storage %s${reason}`, (storage) => {
-  let parts: Parts;
-  let server: RunningServer;
-  const base = (): string => `/t/acme/sumdb/${OWN}`;
-  const lookup = async (escaped: string) => await server.ask(`${base()}/lookup/${escaped}`, asking);
+describe.skipIf(isSkipped).each(STORAGES)(
+  `a team's database with --storage %s${reason}`,
+  (storage) => {
+    let parts: Parts;
+    let server: RunningServer;
+    const base = (): string => `/t/acme/sumdb/${OWN}`;
+    const lookup = async (escaped: string) =>
+      await server.ask(`${base()}/lookup/${escaped}`, asking);
 
-  /** Ask golang.org/x/mod's client, which remembers what it has seen when it gets its memory. */
-  const follow = async (
-    expect: ExpectStatic,
-    modules: readonly { path: string; version: string }[],
-    config?: Readonly<Record<string, string>>,
-  ): Promise<Readonly<Record<string, string>>> => {
-    const asked: OracleRequest & { authorization: string } = {
-      op: "client",
-      url: server.url + base(),
-      key: parts.verifierKey,
-      modules: modules.map(toPair),
-      authorization: BEARER,
-      ...(config === undefined ? {} : { config }),
+    /** Ask golang.org/x/mod's client, which remembers what it has seen when it gets its memory. */
+    const follow = async (
+      expect: ExpectStatic,
+      modules: readonly { path: string; version: string }[],
+      config?: Readonly<Record<string, string>>,
+    ): Promise<Readonly<Record<string, string>>> => {
+      const asked: OracleRequest & { authorization: string } = {
+        op: "client",
+        url: server.url + base(),
+        key: parts.verifierKey,
+        modules: modules.map(toPair),
+        authorization: BEARER,
+        ...(config === undefined ? {} : { config }),
+      };
+      const answer = await parts.oracle.ask(asked);
+      expect(answer.errors).toEqual(modules.map(() => ""));
+      expect(answer.text ?? "").toBe("");
+      for (const [index, { path, version }] of modules.entries()) {
+        expect(answer.lines?.[index]?.[0]).toMatch(new RegExp(`^${path} ${version} h1:`));
+      }
+      return answer.config ?? {};
     };
-    const answer = await parts.oracle.ask(asked);
-    expect(answer.errors).toEqual(modules.map(() => ""));
-    expect(answer.text ?? "").toBe("");
-    for (const [index, { path, version }] of modules.entries()) {
-      expect(answer.lines?.[index]?.[0]).toMatch(new RegExp(`^${path} ${version} h1:`));
-    }
-    return answer.config ?? {};
-  };
 
-  beforeAll(async () => {
-    parts = await makeParts(storage);
-    server = await parts.start();
-  });
-
-  afterAll(async () => {
-    await server.stop();
-    await parts.end();
-  });
-
-  it("asks for credentials at each of its addresses", async ({ expect }) => {
-    for (const question of [
-      "supported",
-      "latest",
-      `lookup/${privates[1]?.escapedPath}@v1.1.0`,
-      "lookup/git.acme.test/absent@v1.0.0",
-      "tile/8/0/000.p/1",
-    ]) {
-      expect((await server.ask(`${base()}/${question}`)).status).toBe(401);
-      const wrong = await server.ask(`${base()}/${question}`, {
-        headers: { Authorization: "Bearer beta-token" },
-      });
-      expect(wrong.status).toBe(401);
-      const open = await server.ask(`/sumdb/${OWN}/${question}`, asking);
-      expect({ question, status: open.status }).toEqual({ question, status: 404 });
-    }
-    expect(parts.git.requests).toEqual([]);
-    const supported = await server.ask(`${base()}/supported`, asking);
-    expect(supported.status).toBe(200);
-    expect(supported.headers["cache-control"]).toBe("private, no-store");
-  });
-
-  it("begins empty and is signed even so", async ({ expect }) => {
-    const { status, text } = await server.ask(`${base()}/latest`, asking);
-    expect({ status, head: text.split("\n").slice(0, 2) }).toEqual({
-      status: 200,
-      head: ["go.sum database tree", "0"],
+    beforeAll(async () => {
+      parts = await makeParts(storage);
+      server = await parts.start();
     });
-  });
 
-  it("continues itself through appends, concurrent appends, a restart and a kill", async ({
-    expect,
-  }) => {
-    let config: Readonly<Record<string, string>> = {};
-    const all = [...privates.slice(0, 6), ...publics.slice(0, 3)];
-    for (const each of all.slice(0, 3)) config = await follow(expect, [each], config);
+    afterAll(async () => {
+      await server.stop();
+      await parts.end();
+    });
 
-    const answers = await Promise.all(
-      [...all, ...all].map(
-        async ({ escapedPath, version }) => (await lookup(`${escapedPath}@${version}`)).text,
-      ),
-    );
-    const numbers = answers.map((text) => Number(text.split("\n", 1)[0]));
-    expect(numbers.slice(0, all.length)).toEqual(numbers.slice(all.length));
-    expect(new Set(numbers)).toEqual(new Set(all.keys()));
-    config = await follow(expect, all, config);
+    it("asks for credentials at each of its addresses", async ({ expect }) => {
+      for (const question of [
+        "supported",
+        "latest",
+        `lookup/${privates[1]?.escapedPath}@v1.1.0`,
+        "lookup/git.acme.test/absent@v1.0.0",
+        "tile/8/0/000.p/1",
+      ]) {
+        expect((await server.ask(`${base()}/${question}`)).status).toBe(401);
+        const wrong = await server.ask(`${base()}/${question}`, {
+          headers: { Authorization: "Bearer beta-token" },
+        });
+        expect(wrong.status).toBe(401);
+        const open = await server.ask(`/sumdb/${OWN}/${question}`, asking);
+        expect({ question, status: open.status }).toEqual({ question, status: 404 });
+      }
+      expect(parts.git.requests).toEqual([]);
+      const supported = await server.ask(`${base()}/supported`, asking);
+      expect(supported.status).toBe(200);
+      expect(supported.headers["cache-control"]).toBe("private, no-store");
+    });
 
-    const { data } = server;
-    await server.stop();
-    server = await parts.start(data);
-    config = await follow(expect, [...all].toReversed(), config);
-    await follow(expect, all);
-    const more = [...privates.slice(6), ...publics.slice(3)];
-    await Promise.all(more.map(async (each) => await lookup(`${each.escapedPath}@${each.version}`)));
-    config = await follow(expect, more, config);
-    await server.kill();
-    server = await parts.start(data);
-    config = await follow(expect, [...more, ...all], config);
-    await follow(expect, [...all, ...more]);
-    expect(config[`${OWN}/latest`]).toContain(`\n${all.length + more.length}\n`);
-  });
+    it("begins empty and is signed even so", async ({ expect }) => {
+      const { status, text } = await server.ask(`${base()}/latest`, asking);
+      expect({ status, head: text.split("\n").slice(0, 2) }).toEqual({
+        status: 200,
+        head: ["go.sum database tree", "0"],
+      });
+    });
 
-  it("says of public modules what the public database says, and names no private one to it", async ({
-    expect,
-  }) => {
-    const [first] = publics;
-    const ours = (await lookup(`${first?.escapedPath}@v1.0.0`)).text;
-    const theirs = await server.ask(`/sumdb/${PUBLIC}/lookup/${first?.escapedPath}@v1.0.0`);
-    const lines = (text: string) => text.split("\n").slice(1, 3);
-    expect(lines(ours)).toEqual(lines(theirs.text));
-    const told = [...parts.front.paths, ...parts.main.requests.map(({ path }) => path)];
-    expect(told.filter((path) => /git\.(acme|beta)/.test(path))).toEqual([]);
-  });
+    it("continues itself through appends, concurrent appends, a restart and a kill", async ({
+      expect,
+    }) => {
+      let config: Readonly<Record<string, string>> = {};
+      const all = [...privates.slice(0, 6), ...publics.slice(0, 3)];
+      for (const each of all.slice(0, 3)) config = await follow(expect, [each], config);
 
-  it("serves the public database beside itself, though its name begins like its own", async ({
-    expect,
-  }) => {
-    for (const question of ["supported", "latest", "lookup/public.test/m0@v1.0.0"]) {
-      const { status, text } = await server.ask(`/t/acme/sumdb/${PUBLIC}/${question}`, asking);
-      expect({ question, status }).toEqual({ question, status: 200 });
-      if (question !== "supported") expect(text).toContain(`— ${PUBLIC} `);
-    }
-  });
+      const answers = await Promise.all(
+        [...all, ...all].map(
+          async ({ escapedPath, version }) => (await lookup(`${escapedPath}@${version}`)).text,
+        ),
+      );
+      const numbers = answers.map((text) => Number(text.split("\n", 1)[0]));
+      expect(numbers.slice(0, all.length)).toEqual(numbers.slice(all.length));
+      expect(new Set(numbers)).toEqual(new Set(all.keys()));
+      config = await follow(expect, all, config);
 
-  it("does not name to the public database what a pattern keeps from it", async ({ expect }) => {
-    const { status } = await lookup("exempt.test/m@v1.0.0");
-    expect(parts.front.paths.filter((path) => path.includes("exempt.test"))).toEqual([]);
-    expect(status).toBe(200);
-  });
+      const { data } = server;
+      await server.stop();
+      server = await parts.start(data);
+      config = await follow(expect, [...all].toReversed(), config);
+      await follow(expect, all);
+      const more = [...privates.slice(6), ...publics.slice(3)];
+      await Promise.all(
+        more.map(async (each) => await lookup(`${each.escapedPath}@${each.version}`)),
+      );
+      config = await follow(expect, more, config);
+      await server.kill();
+      server = await parts.start(data);
+      config = await follow(expect, [...more, ...all], config);
+      await follow(expect, [...all, ...more]);
+      expect(config[`${OWN}/latest`]).toContain(`\n${all.length + more.length}\n`);
+    });
 
-  it("knows nothing of other teams' modules, absent versions and malformed names", async ({
-    expect,
-  }) => {
-    const before = (await server.ask(`${base()}/latest`, asking)).text;
-    for (const escaped of [
-      "git.beta.test/m@v1.0.0",
-      "git.beta.test@v1.0.0",
-      "git.acme.test/plain/m1@v9.9.9",
-      "git.acme.test/none@v1.0.0",
-      "public.test/none@v1.0.0",
-      "git.acme.test/plain/m1@v1.1",
-      "git.acme.test/plain/m1@main",
-      "git.acme.test/Capital/m0@v1.0.0",
-      "git.acme.test/plain/m1@v2.0.0",
-    ]) {
-      expect({ escaped, status: (await lookup(escaped)).status }).toEqual({ escaped, status: 404 });
-    }
-    expect((await server.ask(`${base()}/latest`, asking)).text).toBe(before);
-  });
+    it("says of public modules what the public database says, and names no private one to it", async ({
+      expect,
+    }) => {
+      const [first] = publics;
+      const ours = (await lookup(`${first?.escapedPath}@v1.0.0`)).text;
+      const theirs = await server.ask(`/sumdb/${PUBLIC}/lookup/${first?.escapedPath}@v1.0.0`);
+      const lines = (text: string) => text.split("\n").slice(1, 3);
+      expect(lines(ours)).toEqual(lines(theirs.text));
+      const told = [...parts.front.paths, ...parts.main.requests.map(({ path }) => path)];
+      expect(told.filter((path) => /git\.(acme|beta)/.test(path))).toEqual([]);
+    });
 
-  it("records nothing of a public module that cannot be proven now", async ({ expect }) => {
-    const late = module("public.test/late");
-    parts.main.add(late);
-    await parts.front.down();
-    expect([502, 503]).toContain((await lookup("public.test/late@v1.0.0")).status);
-    // What it has recorded once it goes on telling.
-    expect((await lookup("public.test/m0@v1.0.0")).status).toBe(200);
-    await parts.front.up();
-    expect((await lookup("public.test/late@v1.0.0")).status).toBe(200);
-  });
-});
+    it("serves the public database beside itself, though its name begins like its own", async ({
+      expect,
+    }) => {
+      for (const question of ["supported", "latest", "lookup/public.test/m0@v1.0.0"]) {
+        const { status, text } = await server.ask(`/t/acme/sumdb/${PUBLIC}/${question}`, asking);
+        expect({ question, status }).toEqual({ question, status: 200 });
+        if (question !== "supported") expect(text).toContain(`— ${PUBLIC} `);
+      }
+    });
+
+    it("does not name to the public database what a pattern keeps from it", async ({ expect }) => {
+      const { status } = await lookup("exempt.test/m@v1.0.0");
+      expect(parts.front.paths.filter((path) => path.includes("exempt.test"))).toEqual([]);
+      expect(status).toBe(200);
+    });
+
+    it("knows nothing of other teams' modules, absent versions and malformed names", async ({
+      expect,
+    }) => {
+      const before = (await server.ask(`${base()}/latest`, asking)).text;
+      for (const escaped of [
+        "git.beta.test/m@v1.0.0",
+        "git.beta.test@v1.0.0",
+        "git.acme.test/plain/m1@v9.9.9",
+        "git.acme.test/none@v1.0.0",
+        "public.test/none@v1.0.0",
+        "git.acme.test/plain/m1@v1.1",
+        "git.acme.test/plain/m1@main",
+        "git.acme.test/Capital/m0@v1.0.0",
+        "git.acme.test/plain/m1@v2.0.0",
+      ]) {
+        expect({ escaped, status: (await lookup(escaped)).status }).toEqual({
+          escaped,
+          status: 404,
+        });
+      }
+      expect((await server.ask(`${base()}/latest`, asking)).text).toBe(before);
+    });
+
+    it("records nothing of a public module that cannot be proven now", async ({ expect }) => {
+      const late = module("public.test/late");
+      parts.main.add(late);
+      await parts.front.down();
+      expect([502, 503]).toContain((await lookup("public.test/late@v1.0.0")).status);
+      // What it has recorded once it goes on telling.
+      expect((await lookup("public.test/m0@v1.0.0")).status).toBe(200);
+      await parts.front.up();
+      expect((await lookup("public.test/late@v1.0.0")).status).toBe(200);
+    });
+  },
+);
 
 describe.skipIf(isSkipped).each(STORAGES)(
   `the go command with a team's database over TLS, --storage %s${reason}`,
@@ -322,7 +327,10 @@ describe.skipIf(isSkipped).each(STORAGES)(
       const others = [...privates.slice(4, 8), ...publics.slice(2, 4)];
       const { host } = new URL(server.url);
       const netrc = byUrl.env["NETRC"] ?? "";
-      writeFileSync(netrc, `machine 127.0.0.1 login ci password ${TOKEN}\nmachine ${host} login ci password ${TOKEN}\n`);
+      writeFileSync(
+        netrc,
+        `machine 127.0.0.1 login ci password ${TOKEN}\nmachine ${host} login ci password ${TOKEN}\n`,
+      );
       await byUrl.download(others);
       await byUrl.mustGo(["clean", "-modcache"]);
       await byUrl.download([...others, ...some]);
@@ -344,7 +352,7 @@ describe.skipIf(isSkipped).each(STORAGES)(
 /** Status of a GET over TLS, whoever signed the certificate. */
 async function askTls(url: string, path: string): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const sent = request(new URL(path, url), { rejectUnauthorized: false }, (response) => {
+  const sent = request(`${url}${path}`, { rejectUnauthorized: false }, (response) => {
     response.resume();
     response.once("end", () => resolve(response.statusCode ?? 0));
   });

@@ -15,7 +15,8 @@ import {
 import { readStoredRecord } from "../support/stored-record.ts";
 import { makeTempFolder } from "../support/temp-folder.ts";
 import { backendOf, DatabaseFront } from "../support/sumdb/database-front.ts";
-import { TestDatabase } from "../support/sumdb/test-database.ts";
+import { randomSeed, TestDatabase } from "../support/sumdb/test-database.ts";
+import { generateKey } from "../../src/sumdb/note.ts";
 
 const DATABASE = "localhost.localdev/sumdb";
 const TOKENS = {
@@ -140,9 +141,8 @@ describe.each(STORAGES)("teams with --storage %s", (storage) => {
       ["/cached-only", {}],
       ["/t/beta/cached-only", as(TOKENS.BETA_READER)],
     ];
-    const sent = (): string[] => [main, acmeGit, betaGit, front].flatMap(({ requests }) =>
-      requests.map(({ path }) => path),
-    );
+    const sent = (): string[] =>
+      [main, acmeGit, betaGit, front].flatMap(({ requests }) => requests.map(({ path }) => path));
 
     it("are 404 for everybody else, in every spelling, and nobody is asked", async ({ expect }) => {
       const before = sent().length;
@@ -209,7 +209,11 @@ describe.each(STORAGES)("teams with --storage %s", (storage) => {
       }
       await server.ask("/public.test/m/@v/list?path=git.acme.test/repo");
       await server.ask("/public.test/m/@latest#git.acme.test/repo");
-      expect(sent().slice(before).filter((path) => NEVER_SENT.test(path))).toEqual([]);
+      expect(
+        sent()
+          .slice(before)
+          .filter((path) => NEVER_SENT.test(path)),
+      ).toEqual([]);
     });
 
     it("come to their team from their one source, with capitals as well", async ({ expect }) => {
@@ -247,10 +251,7 @@ describe.each(STORAGES)("teams with --storage %s", (storage) => {
       expect(absent.status).toBe(404);
       await acmeGit.down();
       for (const question of ["@v/list", "@v/v1.0.0.zip", "@latest", "@v/main.info"]) {
-        const { status, text } = await server.ask(
-          `/t/acme/git.acme.test/gone/${question}`,
-          reader,
-        );
+        const { status, text } = await server.ask(`/t/acme/git.acme.test/gone/${question}`, reader);
         expect({ question, status }).toEqual({ question, status: 502 });
         expect(text).not.toContain("127.0.0.1");
       }
@@ -415,7 +416,9 @@ describe.each(STORAGES)("teams with --storage %s", (storage) => {
       }
       for (const header of ["X-Forwarded-Host", "Forwarded", "X-Original-Host", "X-Host"]) {
         const value = header === "Forwarded" ? "host=acme.go.test" : "acme.go.test";
-        const { status } = await server.ask(path, { headers: { ...reader.headers, [header]: value } });
+        const { status } = await server.ask(path, {
+          headers: { ...reader.headers, [header]: value },
+        });
         expect({ header, status }).toEqual({ header, status: 404 });
       }
       for (const host of ["x.acme.go.test", "acme.go.test.evil.test", "acme.go.tes", "go.test"]) {
@@ -525,6 +528,48 @@ describe("a server whose teams lack something", () => {
     );
     expect({ code, isNamed: stderr.includes("SUMDB_KEY") }).toEqual({ code: 2, isNamed: true });
   });
+
+  it.for([
+    ["no signer key", "acme.test/sumdb", "nonsense"],
+    ["the key of another database", "acme.test/sumdb", "other.test/sumdb"],
+    ["the name of the public database", DATABASE, DATABASE],
+  ] as const)("ends with 2 when its database has %s", async ([, name, keyOf], { expect }) => {
+    const signerKey =
+      keyOf === "nonsense" ? keyOf : (await generateKey(keyOf, randomSeed())).signerKey;
+    const { verifierKey } = await generateKey(DATABASE, randomSeed());
+    const config = writeConfig({
+      upstreams: [{ name: "main", url: "http://127.0.0.1:9" }],
+      sumdb: { name: DATABASE, key: verifierKey, url: "http://127.0.0.1:9" },
+      teams: [{ name: "acme", sumdb: { name, key: "SUMDB_KEY" } }],
+    });
+    const { code, stderr } = await outcomeOf(config, { SUMDB_KEY: signerKey });
+    expect({ code, isShown: stderr.includes(signerKey) }).toEqual({ code: 2, isShown: false });
+  });
+
+  // Each of them matches nothing, so that what it was to keep private would be open to everybody.
+  it.for([
+    ["git.acme.test/[a"],
+    ["second.test/a, git.acme.test/*"],
+    ["https://git.acme.test/*"],
+    ["/git.acme.test"],
+    ["git.acme.test/a//b"],
+    [" "],
+    [","],
+  ])(
+    "ends with 2 for the private pattern %j, which can match nothing",
+    async ([pattern], { expect }) => {
+      const config = team([READER], { private: [{ pattern, source: "main" }] });
+      expect((await outcomeOf(config, { TOKEN_ONE: "x" })).code).toBe(2);
+    },
+  );
+
+  it.for([["acme.go.test:8787"], ["acme.go.test."], ["https://acme.go.test"], ["acme.go.test/x"]])(
+    "ends with 2 for the host %s, which no request can have",
+    async ([host], { expect }) => {
+      const config = team([READER], { hosts: [host] });
+      expect((await outcomeOf(config, { TOKEN_ONE: "x" })).code).toBe(2);
+    },
+  );
 
   it("ends with 2 when two tokens have one value, and shows neither", async ({ expect }) => {
     const other = { name: "cd", role: "admin", secret: "TOKEN_TWO" };

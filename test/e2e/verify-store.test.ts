@@ -23,7 +23,6 @@ import { TestDatabase } from "../support/sumdb/test-database.ts";
 import { goModHash } from "../../src/module/dirhash.ts";
 import { recordText } from "../../src/sumdb/record.ts";
 import { verifyModuleZip } from "../../src/module/zip-check.ts";
-import type { ModulePath } from "../../src/module/path.ts";
 
 const ADMIN = "admin-token-of-this-test";
 const TEAM_TOKEN = "team-token-of-this-test";
@@ -116,7 +115,9 @@ describe.each(STORAGES)("the verify command with --storage %s", (storage) => {
     await first.stop();
     damage(first.data, [mended, lost, own]);
     upstream.onEverything((request) =>
-      request.path.startsWith("/lost.test/") ? { status: 404 } : undefinedReply(modules, request.path),
+      request.path.startsWith("/lost.test/")
+        ? { status: 404 }
+        : undefinedReply(modules, request.path),
     );
 
     const second = await start(upstream, { sumdb: "off" }, { data: first.data });
@@ -175,6 +176,30 @@ describe.each(STORAGES)("the verify command with --storage %s", (storage) => {
     }
   });
 
+  it("is not needed for a file whose record was lost: it is fetched anew when asked for", async ({
+    expect,
+    onTestFinished,
+  }) => {
+    const upstream = await FakeUpstream.start([mended]);
+    onTestFinished(async () => await upstream.down());
+    const first = await start(upstream, { sumdb: "off" });
+    await fill(first, [mended]);
+    await first.stop();
+    for (const kind of KINDS) {
+      overwriteStoredRecord(first, `public/${mended.base}.${kind}`, '{"sizeBytes":');
+    }
+    const second = await start(upstream, { sumdb: "off" }, { data: first.data });
+    onTestFinished(async () => await second.stop().then(() => undefined));
+    for (const kind of KINDS) {
+      const { status, body } = await second.ask(`/${mended.base}.${kind}`);
+      expect({ kind, status, isSame: body.equals(Buffer.from(mended[kind])) }).toEqual({
+        kind,
+        status: 200,
+        isSame: true,
+      });
+    }
+  });
+
   it("--deep goes on behind a version that the database does not know", async ({
     expect,
     onTestFinished,
@@ -199,10 +224,7 @@ describe.each(STORAGES)("the verify command with --storage %s", (storage) => {
     expect(report.code).toBe(1);
   });
 
-  it("--deep mends what the database contradicts", async ({
-    expect,
-    onTestFinished,
-  }) => {
+  it("--deep mends what the database contradicts", async ({ expect, onTestFinished }) => {
     const upstream = await FakeUpstream.start([kept, forged]);
     const database = await TestDatabase.create(3);
     for (const module of [kept, honest]) database.append(await recordOf(module));
@@ -286,7 +308,7 @@ async function recordOf({ path, version, mod, zip }: ModuleFixture): Promise<str
     sizeBytes: zip.length,
     read: async (offset: number, length: number) => zip.subarray(offset, offset + length),
   };
-  const checked = await verifyModuleZip(source, path as ModulePath, version, {
+  const checked = await verifyModuleZip(source, path, version, {
     yieldNow: async () => undefined,
   });
   if ("problem" in checked) throw new Error(checked.problem);
@@ -314,7 +336,7 @@ async function verify(
   token = ADMIN,
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const child = spawn(findNode(), [join(ROOT, "scripts/cli.ts"), "verify", "--url", url, ...args], {
-    env: { PATH: process.env["PATH"] ?? "", ADMIN_TOKEN: token },
+    env: { ...process.env, ADMIN_TOKEN: token },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let stdout = "";

@@ -18,7 +18,7 @@ export function overwriteStoredRecord(server: Stored, key: string, text: string)
     writeFileSync(join(server.data, "files", `${key}.record`), text);
     return;
   }
-  const [found] = openBuckets(server.data).filter((bucket) => bucket.metadata(key) !== undefined);
+  const found = openBuckets(server.data).find((bucket) => bucket.metadata(key) !== undefined);
   if (found === undefined) throw new Error(`${key} is not stored`);
   found.write(key, JSON.stringify({ record: text }));
 }

@@ -34,7 +34,7 @@ describe("toErrorText()", () => {
 });
 
 describe("respondError()", () => {
-  const options = { requestId: "abc-1", method: "GET", cachedOnly: false };
+  const options = { requestId: "abc-1", method: "GET", cachedOnly: false, open: true };
 
   it("has what its status calls for", async ({ expect }) => {
     const denied = respondError(new ProxyError("credentials_missing", "x"), options);
@@ -51,6 +51,7 @@ describe("respondError()", () => {
     const cachedOnly = respondError(new ProxyError("not_fetched", "x"), {
       ...options,
       cachedOnly: true,
+      open: true,
     });
     expect(cachedOnly.headers.get("Vary")).toBe("Disable-Module-Fetch");
   });

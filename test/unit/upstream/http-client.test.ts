@@ -67,12 +67,12 @@ describe("HttpClient.get()", () => {
   });
 
   it.for([
-    [400, "upstream_unavailable", 1],
-    [401, "upstream_unavailable", 1],
+    [400, "upstream_refused", 1],
+    [401, "upstream_refused", 1],
     [403, "upstream_denied", 1],
-    [407, "upstream_unavailable", 1],
+    [407, "upstream_refused", 1],
     [408, "upstream_unavailable", 3],
-    [418, "upstream_unavailable", 1],
+    [418, "upstream_refused", 1],
     [429, "rate_limited", 1],
     [500, "upstream_unavailable", 3],
     [503, "upstream_unavailable", 3],
@@ -92,7 +92,7 @@ describe("HttpClient.get()", () => {
     const only403 = { ...ORIGIN, notFound: [403] };
     expect(await denied.client.get(only403, "/x", 9000)).toMatchObject({ found: false });
     expect((await failure(makeClient(status(404)).client.get(only403, "/x", 9000))).code).toBe(
-      "upstream_unavailable",
+      "upstream_refused",
     );
   });
 
@@ -132,7 +132,7 @@ describe("HttpClient.get()", () => {
     expect(sent).toHaveLength(2);
     const down = makeClient(() => new Error("ECONNREFUSED 192.0.2.1"));
     const error = await failure(down.client.get(ORIGIN, "/x", 9000));
-    expect(error.code).toBe("upstream_unavailable");
+    expect(error.code).toBe("upstream_refused");
     expect(error.publicDetail).not.toContain("192.0.2.1");
   });
 
@@ -168,7 +168,7 @@ describe("HttpClient.get()", () => {
   ] as const)("refuses a redirect %s", async ([, step], { expect }) => {
     const { client, sent } = makeClient(step);
     const error = await failure(client.get(ORIGIN, "/x", 9000));
-    expect(error.code).toBe("upstream_unavailable");
+    expect(error.code).toBe("upstream_refused");
     expect(sent.length).toBeLessThan(10);
   });
 
