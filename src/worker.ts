@@ -42,10 +42,12 @@ import { type Job, SqliteJobs } from "./store/sqlite-jobs.ts";
 import type { Result, SumdbCalls } from "./store/sumdb-object-client.ts";
 import { SumdbStore } from "./store/sumdb-store.ts";
 import { SumdbClient } from "./sumdb/client.ts";
-import { DEFAULT_VERIFIER_KEY } from "./sumdb/constants.ts";
+import { DEFAULT_VERIFIER_KEY, TILE_HEIGHT } from "./sumdb/constants.ts";
 import { type LogEntry, SumdbLog as AppendOnlyLog } from "./sumdb/log.ts";
+import { parseModuleKey } from "./sumdb/module-key.ts";
 import { parseSignerKey } from "./sumdb/note.ts";
 import type { SumdbPorts } from "./sumdb/ports.ts";
+import { tryParseTilePath } from "./sumdb/tile.ts";
 import { reportFault, securityLog } from "./telemetry/log.ts";
 
 const INGEST_BUDGET_BYTES = 48 * 1024 * 1024;
@@ -212,6 +214,7 @@ export class SumdbLog extends DurableObject<Bindings> implements SumdbCalls {
 
   async serve(name: string, path: string, cachedOnly: boolean): Promise<Result<Uint8Array>> {
     return await toResult(async () => {
+      checkQuestion(path);
       const client = cachedOnly ? this.#openOffline(name) : (await this.#open(name)).online;
       if (path === "latest") return await client.serveLatest();
       if (path.startsWith("lookup/")) return await client.serveLookup(path.slice(7));
@@ -285,6 +288,15 @@ export class SumdbLog extends DurableObject<Bindings> implements SumdbCalls {
     const store = new SumdbStore(files, this.ctx.storage.sql, name);
     const verifierKey = config.sumdb?.key ?? DEFAULT_VERIFIER_KEY;
     return { store, client: new SumdbClient({ verifierKey, ports: toSumdbPorts(store, fetch) }) };
+  }
+}
+
+/** Refuse what no database can answer before one is asked anything. */
+function checkQuestion(path: string): void {
+  if (path === "latest") return;
+  if (path.startsWith("lookup/")) parseModuleKey(path.slice("lookup/".length));
+  else if (tryParseTilePath(path)?.height !== TILE_HEIGHT) {
+    throw new ProxyError("malformed_path", "not a question to a checksum database");
   }
 }
 

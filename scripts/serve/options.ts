@@ -237,6 +237,7 @@ function readSecrets(
     const value = env[name];
     if (value !== undefined) secrets[name] ??= value;
   }
+  checkTokens(config, secrets);
   for (const name of named) {
     if ((secrets[name] ?? "") === "") {
       throw new UsageError(
@@ -245,6 +246,19 @@ function readSecrets(
     }
   }
   return secrets;
+}
+
+/** Two tokens of one value could not be told apart. */
+function checkTokens({ teams }: Config, secrets: Readonly<Record<string, string>>): void {
+  const seen = new Map<string, string>();
+  for (const { secret } of teams.flatMap(({ tokens }) => tokens)) {
+    const value = secrets[secret] ?? "";
+    const other = seen.get(value);
+    if (value !== "" && other !== undefined) {
+      throw new UsageError(`the secrets ${other} and ${secret} hold one token`);
+    }
+    seen.set(value, secret);
+  }
 }
 
 function readText(path: string, flag: string): string {

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { findPathPatternProblem } from "../module/pattern.ts";
 import { ROLES } from "../auth/role.ts";
 
 const DURATION = /^([1-9][0-9]{0,8})(s|m|h|d)$/;
@@ -64,9 +65,17 @@ const upstream = mapping({
   notFound: v.optional(v.array(status), [404, 410]),
 });
 
-const patterns = v.array(
-  v.pipe(v.string(), v.nonEmpty("must not be empty"), v.maxLength(500, "is too long")),
+// A pattern that can match nothing would leave open what it was meant to close.
+const pattern = v.pipe(
+  v.string(),
+  v.maxLength(500, "is too long"),
+  v.rawCheck(({ dataset, addIssue }) => {
+    const problem = dataset.typed ? findPatternProblem(dataset.value) : undefined;
+    if (problem !== undefined) addIssue({ message: problem });
+  }),
 );
+
+const patterns = v.array(pattern);
 
 const sumdb = v.union(
   [
@@ -90,7 +99,7 @@ const cache = mapping({
 });
 
 const privateModules = mapping({
-  pattern: v.pipe(v.string(), v.nonEmpty("must not be empty"), v.maxLength(500, "is too long")),
+  pattern,
   source: name,
   credential: v.optional(secretName),
 });
@@ -140,6 +149,19 @@ function toSeconds(text: string): number {
 function toBytes(text: string): number {
   const [, count, unit] = SIZE.exec(text) ?? [];
   return Number(count) * SIZE_UNIT_BYTES[unit as keyof typeof SIZE_UNIT_BYTES];
+}
+
+/** Why a list of patterns in the syntax of GOPRIVATE holds one that no module path can match. */
+function findPatternProblem(list: string): string | undefined {
+  for (const glob of list.split(",")) {
+    const elements = glob.replace(/\/$/, "").split("/");
+    if (/\s/.test(glob)) return `"${glob}" holds white space`;
+    if (elements.includes("")) return `"${glob}" is no path: it has an empty element`;
+    if (glob.includes(":")) return `"${glob}" is an address, not a module path`;
+    const problem = findPathPatternProblem(glob);
+    if (problem !== undefined) return `"${glob}": ${problem}`;
+  }
+  return undefined;
 }
 
 function findUrlProblem(text: string): string | undefined {

@@ -65,7 +65,7 @@ export async function respond(
   const etag = `"${answer.sha256}"`;
   const ifMatch = request.headers.get("If-Match");
   if (ifMatch !== null && !matches(ifMatch, etag, false)) {
-    headers.set("Cache-Control", "no-store");
+    headers.set("Cache-Control", rules.open ? "no-store" : PRIVATE);
     return new Response(null, { status: 412, headers });
   }
   const ifNoneMatch = request.headers.get("If-None-Match");
@@ -85,7 +85,7 @@ export async function respond(
   }
   if (range === "unsatisfiable") {
     headers.set("Content-Range", `bytes */${answer.sizeBytes}`);
-    headers.set("Cache-Control", "no-store");
+    headers.set("Cache-Control", rules.open ? "no-store" : PRIVATE);
     headers.delete("Content-Length");
     return new Response(null, { status: 416, headers });
   }

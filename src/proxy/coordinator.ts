@@ -87,28 +87,44 @@ export class Coordinator implements Coordinators {
   }
 
   async file(scope: Scope, request: FileRequest, options: FileOptions): Promise<FileOutcome> {
-    const startedMs = this.#ports.clock.now();
     const key = `${scope}/${request.path}`;
     const absence = this.#findAbsence(key);
     if (absence !== undefined) return { kind: "absent", ...absence };
-    const present = this.#files.get(key);
-    const flight = present ?? this.#startFile(key, scope, request, options);
-    if (!(await this.#inTime(flight.answered, CALLER_WAIT_MS))) {
+    const endMs = this.#ports.clock.now() + CALLER_WAIT_MS;
+    const joined = this.#files.get(key);
+    if (joined === undefined) {
+      return await this.#ride(key, request, this.#startFile(key, scope, request, options), {
+        endMs,
+        takesLive: options.stream,
+      });
+    }
+    const outcome = await this.#ride(key, request, joined, { endMs, takesLive: false });
+    if (outcome.kind !== "failed" || !OUTAGE_CODES.has(outcome.error.code)) return outcome;
+    // That flight met an outage before this caller came: it may be over by now.
+    const flight = this.#files.get(key) ?? this.#startFile(key, scope, request, options);
+    return await this.#ride(key, request, flight, { endMs, takesLive: false });
+  }
+
+  /** Wait for a flight; the first caller gets the body of a zip as it comes. */
+  async #ride(
+    key: string,
+    request: FileRequest,
+    flight: FileFlight,
+    { endMs, takesLive }: { readonly endMs: number; readonly takesLive: boolean },
+  ): Promise<FileOutcome> {
+    const { clock } = this.#ports;
+    if (!(await this.#inTime(flight.answered, endMs - clock.now()))) {
       // Who comes next tries anew, in case the source is back by then.
       if (this.#files.get(key) === flight) this.#files.delete(key);
       return { kind: "failed", error: tooSlow() };
     }
-    const live = present === undefined && options.stream ? await flight.live : undefined;
-    // A zip takes the time that it takes, as long as its bytes keep coming.
-    if (live === undefined && request.kind !== "zip") {
-      const isDone = await this.#inTime(
-        flight.done,
-        startedMs + CALLER_WAIT_MS - this.#ports.clock.now(),
-      );
-      if (!isDone) return { kind: "failed", error: tooSlow() };
+    const live = takesLive ? await flight.live : undefined;
+    if (live !== undefined) {
+      return { kind: "stream", sizeBytes: live.sizeBytes, body: live.stream.readable };
     }
-    if (live === undefined) return await flight.done;
-    return { kind: "stream", sizeBytes: live.sizeBytes, body: live.stream.readable };
+    // A zip takes the time that it takes, as long as its bytes keep coming.
+    const isDone = request.kind === "zip" || (await this.#inTime(flight.done, endMs - clock.now()));
+    return isDone ? await flight.done : { kind: "failed", error: tooSlow() };
   }
 
   async mutable(
@@ -388,6 +404,12 @@ export class Coordinator implements Coordinators {
     }
   }
 }
+
+const OUTAGE_CODES: ReadonlySet<string> = new Set([
+  "sumdb_unavailable",
+  "upstream_timeout",
+  "upstream_unavailable",
+]);
 
 const SECURITY_CODES: ReadonlySet<string> = new Set([
   "upstream_invalid",

@@ -1,5 +1,7 @@
 import { ProxyError } from "../errors/proxy-error.ts";
+import { tryUnescapeVersion } from "../module/path.ts";
 import { parseEscapedModule } from "../module/request.ts";
+import { canonicalVersion } from "../module/version.ts";
 import { sha256Hex } from "../module/sha256.ts";
 import type { WholeAnswer } from "./answer.ts";
 import { LruCache } from "./lru-cache.ts";
@@ -75,10 +77,15 @@ export class SumdbServer {
 
 /** A private name is answered here, before anything is looked up or sent. */
 function checkLookup(escaped: string, sumdb: Sumdb, options: SumdbOptions): void {
-  const module = parseEscapedModule(escaped.split("@", 1)[0] ?? "");
+  const [escapedPath = "", escapedVersion = ""] = escaped.split("@");
+  const module = parseEscapedModule(escapedPath);
   if ("problem" in module) throw new ProxyError("malformed_path", module.problem);
   if (options.isHidden(module.modulePath, sumdb)) {
     throw new ProxyError("sumdb_not_found", "not in this database");
+  }
+  const version = tryUnescapeVersion(escapedVersion) ?? "";
+  if (version === "" || canonicalVersion(version) !== version) {
+    throw new ProxyError("malformed_version", "a lookup needs a canonical version");
   }
 }
 

@@ -29,7 +29,7 @@ export interface Damage {
   /** `{scope}/{path}` of the file. */
   readonly file: string;
   readonly problem: string;
-  /** `kept`: the storage lets it neither be read nor be moved. */
+  /** `kept`: the database cannot prove it today, or the storage lets it not be moved. */
   readonly action: "restored" | "quarantined" | "kept";
 }
 
@@ -49,9 +49,9 @@ export async function verifyFile(
 ): Promise<Damage | undefined> {
   const request = parseModuleRequest(path);
   if ("problem" in request || !isFileRequest(request)) return undefined;
-  const problem = await findDamage(ports, scope, request);
-  if (problem === undefined) return undefined;
   const file = `${scope}/${path}`;
+  const problem = await findDamage(ports, scope, request);
+  if (problem === undefined) return await findDoubt(ports, scope, request);
   ports.events.report({ action: "file-damaged", scope, path, reason: problem });
   const outcome = await ports.coordinators.file(scope, request, { stream: false, damaged: true });
   const isFetched = outcome.kind === "stored" || outcome.kind === "bytes";
@@ -79,16 +79,35 @@ async function findDamage(
   if (request.kind === "info") return undefined;
   const h1 = await computeH1(ports, scope, request, record);
   if (h1 !== record.h1) return `h1 is ${h1}, recorded is ${record.h1 ?? "none"}`;
+  const proof = await tryProveAgain(ports, scope, request, h1);
+  return proof?.code === "checksum_mismatch" ? proof.publicDetail : undefined;
+}
+
+/** What the database could not prove today: no damage, but somebody should know. */
+async function findDoubt(
+  ports: VerifyPorts,
+  scope: Scope,
+  request: FileRequest,
+): Promise<Damage | undefined> {
+  if (request.kind === "info" || ports.proveAgain === undefined) return undefined;
+  const record = await ports.files.readRecord(scope, request.path);
+  const proof = await tryProveAgain(ports, scope, request, record?.h1 ?? "");
+  if (proof === undefined) return undefined;
+  return { file: `${scope}/${request.path}`, problem: proof.publicDetail, action: "kept" };
+}
+
+async function tryProveAgain(
+  ports: VerifyPorts,
+  scope: Scope,
+  request: FileRequest,
+  h1: string,
+): Promise<ProxyError | undefined> {
   try {
     await ports.proveAgain?.(scope, request, h1);
     return undefined;
   } catch (error) {
-    if (!(error instanceof ProxyError)) throw error;
-    if (error.code === "checksum_mismatch") return error.publicDetail;
-    // What nobody can say today is no damage; it is told, and the walk goes on.
-    const { path } = request;
-    ports.events.report({ action: "not-verified", scope, path, reason: error.publicDetail });
-    return undefined;
+    if (error instanceof ProxyError) return error;
+    throw error;
   }
 }
 

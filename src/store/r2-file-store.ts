@@ -177,7 +177,14 @@ export class R2FileStore implements FileStore {
     if ((await reach(this.#bucket.put(key, body, options))) !== null) return record;
     const present = await this.readRecord(scope, path);
     if (present !== undefined) return present;
-    throw new ProxyError("storage_unavailable", "an object without a record stands in the way");
+    // An object without a record does not exist. A body that was a stream is used up by now: the
+    // next try finds the way free.
+    if (!(body instanceof Uint8Array)) {
+      await this.remove(scope, path);
+      throw new ProxyError("storage_unavailable", "an object without a record stood in the way");
+    }
+    await reach(this.#bucket.put(key, body, toPutOptions(record)));
+    return record;
   }
 
   async *#pages(options: R2ListOptions): AsyncGenerator<R2Object[]> {

@@ -178,13 +178,17 @@ export class HeadKeeper {
     const { tiles } = await this.#tiles
       .prove(theirs, [], "database")
       .catch((): { tiles: readonly TileData[] } => ({ tiles: [] }));
+    let isComparable = false;
     for (const { tile, bytes } of tiles) {
       const first = storedHashIndex(TILE_HEIGHT * tile.level, tile.index * TILE_WIDTH);
       const own = await this.#tiles.prove(ours, [first], "own").catch(() => undefined);
       const same = own?.tiles.find((candidate) => tileKey(candidate.tile) === tileKey(tile));
-      if (same !== undefined && !startsWith(same.bytes, bytes)) return true;
+      if (same === undefined) continue;
+      isComparable = true;
+      if (!startsWith(same.bytes, bytes)) return true;
     }
-    return false;
+    // It can show its own tree and not ours, and we hold nothing that would speak for it.
+    return tiles.length > 0 && !isComparable;
   }
 
   async #fork(

@@ -2,7 +2,7 @@ import { ProxyError } from "../errors/proxy-error.ts";
 import type { Clock } from "../proxy/ports.ts";
 import type { HttpClient, HttpOrigin } from "./http-client.ts";
 
-const DEADLINE_MS = 8000;
+const DEADLINE_MS = 6000;
 const MAX_BYTES = 2_000_000;
 const NOT_FOUND = [404, 410];
 // How long it is remembered whether a proxy relays the database.

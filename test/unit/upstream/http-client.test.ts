@@ -132,7 +132,7 @@ describe("HttpClient.get()", () => {
     expect(sent).toHaveLength(2);
     const down = makeClient(() => new Error("ECONNREFUSED 192.0.2.1"));
     const error = await failure(down.client.get(ORIGIN, "/x", 9000));
-    expect(error.code).toBe("upstream_refused");
+    expect(error.code).toBe("upstream_unavailable");
     expect(error.publicDetail).not.toContain("192.0.2.1");
   });
 
