@@ -42,7 +42,7 @@ import { type Job, SqliteJobs } from "./store/sqlite-jobs.ts";
 import type { Result, SumdbCalls } from "./store/sumdb-object-client.ts";
 import { SumdbStore } from "./store/sumdb-store.ts";
 import { SumdbClient } from "./sumdb/client.ts";
-import { DEFAULT_VERIFIER_KEY, TILE_HEIGHT } from "./sumdb/constants.ts";
+import { DEFAULT_VERIFIER_KEY, MAX_TILE_LEVEL, TILE_HEIGHT } from "./sumdb/constants.ts";
 import { type LogEntry, SumdbLog as AppendOnlyLog } from "./sumdb/log.ts";
 import { parseModuleKey } from "./sumdb/module-key.ts";
 import { parseSignerKey } from "./sumdb/note.ts";
@@ -294,8 +294,12 @@ export class SumdbLog extends DurableObject<Bindings> implements SumdbCalls {
 /** Refuse what no database can answer before one is asked anything. */
 function checkQuestion(path: string): void {
   if (path === "latest") return;
-  if (path.startsWith("lookup/")) parseModuleKey(path.slice("lookup/".length));
-  else if (tryParseTilePath(path)?.height !== TILE_HEIGHT) {
+  if (path.startsWith("lookup/")) {
+    parseModuleKey(path.slice("lookup/".length));
+    return;
+  }
+  const tile = tryParseTilePath(path);
+  if (tile?.height !== TILE_HEIGHT || tile.level > MAX_TILE_LEVEL) {
     throw new ProxyError("malformed_path", "not a question to a checksum database");
   }
 }
