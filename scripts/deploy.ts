@@ -1,9 +1,4 @@
-/**
- * Deploy one environment with its first configuration document.
- *
- * The document is read by the Worker only while none was ever applied, so it is safe to send it
- * every time: `npm run cli -- apply` is how a running deployment is changed.
- */
+/** Deploy one environment together with its configuration document. */
 import { spawnSync } from "node:child_process";
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,12 +10,11 @@ import { defaultUpstreams } from "./upstreams.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 const CONFIG_FILE = "goproxy-edge.yaml";
-const USAGE =
-  "usage: npm run deploy -- --env staging|production [--config FILE|none] [--access open|token] [--dry-run]";
+const USAGE = "usage: npm run deploy -- --env staging|production [--config FILE|none] [--dry-run]";
 
 interface Options {
   readonly environment: string;
-  /** The first document, or `undefined` when none is to be sent. */
+  /** The document, or `undefined` when the one that is there stays. */
   readonly document: string | undefined;
   readonly dryRun: boolean;
 }
@@ -31,32 +25,27 @@ function readOptions(args: readonly string[]): Options {
     options: {
       env: { type: "string" },
       config: { type: "string" },
-      access: { type: "string" },
       "dry-run": { type: "boolean", default: false },
     },
   });
   if (values.env !== "staging" && values.env !== "production") throw new UsageError(USAGE);
-  const document = documentFor(values.config, values.access);
+  const document = documentFor(values.config);
   if (document !== undefined) checkDocumentSize(document);
   return { environment: values.env, document, dryRun: values["dry-run"] };
 }
 
-function documentFor(config: string | undefined, access: string | undefined): string | undefined {
+function documentFor(config: string | undefined): string | undefined {
   if (config === "none") return undefined;
   const kept = resolve(ROOT, CONFIG_FILE);
   const file = config ?? (existsSync(kept) ? kept : undefined);
   if (file !== undefined) {
-    if (access !== undefined) throw new UsageError(`${file} says who has access, not --access`);
     if (!existsSync(file)) throw new UsageError(`no file ${file}`);
-    console.log(`first configuration: ${file}`);
+    console.log(`configuration: ${file}`);
     return readFileSync(file, "utf8");
   }
-  if (access !== undefined && access !== "open" && access !== "token") throw new UsageError(USAGE);
   const upstreams = defaultUpstreams(process.env["UPSTREAM"]);
-  const document = firstDocument(upstreams, access ?? "open");
-  console.log(`first configuration: access ${access ?? "open"}, from ${upstreams.join(", ")}`);
-  if (access !== "token") console.log("anybody who knows the address can use it; see --access");
-  return document;
+  console.log(`configuration: public modules for everybody, from ${upstreams.join(", ")}`);
+  return firstDocument(upstreams);
 }
 
 function runWrangler(options: Options, outputFile: string): number {

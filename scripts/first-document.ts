@@ -12,14 +12,13 @@ export class UsageError extends Error {
  * The configuration of a Worker that was never given one.
  *
  * @param upstreams Public sources in order, as addresses.
- * @param access Who may use the part without a team.
  * @returns The document as YAML, its choices spelled out.
  * @throws {UsageError} An address is not http(s) or carries a credential.
  */
-export function firstDocument(upstreams: readonly string[], access: "open" | "token"): string {
+export function firstDocument(upstreams: readonly string[]): string {
   return stringify({
     upstreams: upstreams.map((address, index) => ({ name: nameOf(index), url: checked(address) })),
-    access,
+    access: "open",
   });
 }
 
@@ -47,7 +46,7 @@ export function checkDocumentSize(document: string): void {
   const sizeBytes = Buffer.byteLength(document);
   if (sizeBytes > MAX_VARIABLE_BYTES) {
     throw new UsageError(
-      `the configuration has ${sizeBytes} bytes and a variable holds ${MAX_VARIABLE_BYTES}: deploy with --config none, then send it by \`npm run cli -- apply\``,
+      `the configuration has ${sizeBytes} bytes and a variable holds ${MAX_VARIABLE_BYTES}`,
     );
   }
 }
