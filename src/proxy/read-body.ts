@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { ProxyError } from "../errors/proxy-error.ts";
 import type { Clock } from "./ports.ts";
 
@@ -92,6 +93,30 @@ export async function readAll(
   } catch (error) {
     await reader.cancel();
     throw error;
+  }
+}
+
+/**
+ * The sha256 of a stored body, in lower-case hex.
+ *
+ * @returns Undefined when the body breaks off or is longer than recorded.
+ */
+export async function tryDigest(
+  body: ReadableStream<Uint8Array>,
+  maxBytes: number,
+  clock: Clock,
+): Promise<string | undefined> {
+  const reader = readChunks(body, { sizeBytes: undefined, maxBytes }, clock);
+  const hash = createHash("sha256");
+  try {
+    for (;;) {
+      const chunk = await reader.next();
+      if (chunk === undefined) return hash.digest("hex");
+      hash.update(chunk);
+    }
+  } catch {
+    await reader.cancel();
+    return undefined;
   }
 }
 

@@ -1,8 +1,7 @@
-import { createHash } from "node:crypto";
 import { ProxyError } from "../errors/proxy-error.ts";
 import { checkFile, type IngestPorts, type ScopedFile } from "./ingest.ts";
 import type { EventSink, FileRecord, Scope } from "./ports.ts";
-import { readChunks } from "./read-body.ts";
+import { tryDigest } from "./read-body.ts";
 import type { SourceChain } from "./source-chain.ts";
 
 // What the checks say of bytes that cannot be those that were stored.
@@ -74,19 +73,7 @@ async function isIntact(
 ): Promise<boolean> {
   const file = await ports.files.open(scope, request.path).catch(() => undefined);
   if (file === undefined) return false;
-  const limits = { sizeBytes: undefined, maxBytes: record.sizeBytes };
-  const reader = readChunks(file.body, limits, ports.clock);
-  const hash = createHash("sha256");
-  try {
-    for (;;) {
-      const chunk = await reader.next();
-      if (chunk === undefined) return hash.digest("hex") === record.sha256;
-      hash.update(chunk);
-    }
-  } catch {
-    await reader.cancel();
-    return false;
-  }
+  return (await tryDigest(file.body, record.sizeBytes, ports.clock)) === record.sha256;
 }
 
 function lost(

@@ -1,11 +1,10 @@
-import { createHash } from "node:crypto";
 import { ProxyError } from "../errors/proxy-error.ts";
 import type { ByteSource } from "../module/byte-window.ts";
 import { goModHash } from "../module/dirhash.ts";
 import { type FileRequest, isFileRequest, parseModuleRequest } from "../module/request.ts";
 import { verifyModuleZip } from "../module/zip-check.ts";
 import type { Clock, Coordinators, EventSink, FileRecord, FileStore, Scope } from "./ports.ts";
-import { readAll, readChunks } from "./read-body.ts";
+import { readAll, tryDigest } from "./read-body.ts";
 
 /** What re-verifying works with. */
 export interface VerifyPorts {
@@ -73,8 +72,10 @@ async function findDamage(
 ): Promise<string | undefined> {
   const record = await ports.files.readRecord(scope, request.path);
   if (record === undefined) return "the record is unreadable";
-  const sha256 = await digest(ports, scope, request, record);
-  if (sha256 === undefined) return "the file is missing";
+  const stored = await ports.files.reopen(scope, request.path).catch(() => undefined);
+  if (stored === undefined) return "the file is missing";
+  const sha256 = await tryDigest(stored.body, record.sizeBytes, ports.clock);
+  if (sha256 === undefined) return "the file cannot be read, or is longer than recorded";
   if (sha256 !== record.sha256) return `sha256 is ${sha256}, recorded is ${record.sha256}`;
   if (request.kind === "info") return undefined;
   const h1 = await computeH1(ports, scope, request, record);
@@ -107,31 +108,6 @@ async function tryProveAgain(
     return undefined;
   } catch (error) {
     if (error instanceof ProxyError) return error;
-    throw error;
-  }
-}
-
-async function digest(
-  ports: VerifyPorts,
-  scope: Scope,
-  request: FileRequest,
-  record: FileRecord,
-): Promise<string | undefined> {
-  const file = await ports.files.reopen(scope, request.path).catch(() => undefined);
-  if (file === undefined) return undefined;
-  // One byte more than recorded is enough to tell that the size is wrong.
-  const limits = { sizeBytes: undefined, maxBytes: record.sizeBytes };
-  const reader = readChunks(file.body, limits, ports.clock);
-  const hash = createHash("sha256");
-  try {
-    for (;;) {
-      const chunk = await reader.next();
-      if (chunk === undefined) return hash.digest("hex");
-      hash.update(chunk);
-    }
-  } catch (error) {
-    await reader.cancel();
-    if (error instanceof ProxyError && error.code === "upstream_invalid") return "of another size";
     throw error;
   }
 }
