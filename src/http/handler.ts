@@ -95,23 +95,30 @@ export function createHandler(
       requestId: ports.newRequestId(),
       defer,
     };
-    const { target } = exchange.route;
+    // The one place where what is thrown becomes an answer, at once or later.
     try {
-      const caller = enter(ports, exchange);
-      if (target.kind === "own") return answerOwn(ports, exchange, caller, target.path);
-      checkMethod(request.method);
-      switch (target.kind) {
-        case "module":
-          return answerModule(ports, exchange, caller, target.request);
-        case "sumdb":
-          return answerSumdb(ports, exchange, caller, target.path);
-        case "malformed":
-          throw new ProxyError(`malformed_${target.where}`, target.problem);
-      }
+      const answer = dispatch(ports, exchange);
+      if (answer instanceof Response) return answer;
+      return answer.catch((error: unknown) => answerError(ports, exchange, error));
     } catch (error) {
       return answerError(ports, exchange, error);
     }
   };
+}
+
+function dispatch(ports: HandlerPorts, exchange: Exchange): Response | Promise<Response> {
+  const { target } = exchange.route;
+  const caller = enter(ports, exchange);
+  if (target.kind === "own") return answerOwn(ports, exchange, caller, target.path);
+  checkMethod(exchange.request.method);
+  switch (target.kind) {
+    case "module":
+      return answerModule(ports, exchange, caller, target.request);
+    case "sumdb":
+      return answerSumdb(ports, exchange, caller, target.path);
+    case "malformed":
+      throw new ProxyError(`malformed_${target.where}`, target.problem);
+  }
 }
 
 /** The parsed address; one that was parsed before is not parsed again. */
@@ -171,12 +178,8 @@ async function answerFully(
   answer: WholeAnswer | FileAnswer,
   rules: CacheRules,
 ): Promise<Response> {
-  try {
-    const response = await respond(exchange.request, answer, rules);
-    return logged(ports, exchange, response, { tier: "memory" });
-  } catch (error) {
-    return answerError(ports, exchange, error);
-  }
+  const response = await respond(exchange.request, answer, rules);
+  return logged(ports, exchange, response, { tier: "memory" });
 }
 
 async function passFile(
@@ -185,19 +188,15 @@ async function passFile(
   answer: FileAnswer,
   rules: CacheRules,
 ): Promise<Response> {
-  try {
-    const prefix = rules.open ? undefined : ports.accelRedirect;
-    const isAccelerated =
-      prefix !== undefined &&
-      answer.sizeBytes >= MIN_ACCELERATED_BYTES &&
-      (await answer.isDigested());
-    const response = isAccelerated
-      ? respondAccelerated(answer, rules, prefix)
-      : await respondFile(answer, rules);
-    return logged(ports, exchange, response, { tier: "storage", bodyBytes: answer.sizeBytes });
-  } catch (error) {
-    return answerError(ports, exchange, error);
-  }
+  const prefix = rules.open ? undefined : ports.accelRedirect;
+  const isAccelerated =
+    prefix !== undefined &&
+    answer.sizeBytes >= MIN_ACCELERATED_BYTES &&
+    (await answer.isDigested());
+  const response = isAccelerated
+    ? respondAccelerated(answer, rules, prefix)
+    : await respondFile(answer, rules);
+  return logged(ports, exchange, response, { tier: "storage", bodyBytes: answer.sizeBytes });
 }
 
 async function serveFromTiers(
@@ -206,16 +205,12 @@ async function serveFromTiers(
   module: ModuleRequest,
   { scope, options, rules }: { scope: Scope; options: ServeOptions; rules: CacheRules },
 ): Promise<Response> {
-  try {
-    const answer = await ports.modules.serve(scope, module, options);
-    const response = await respond(exchange.request, answer, rules);
-    return logged(ports, exchange, response, {
-      tier: answer.kind === "live" ? "source" : "storage",
-      bodyBytes: answer.sizeBytes,
-    });
-  } catch (error) {
-    return answerError(ports, exchange, error);
-  }
+  const answer = await ports.modules.serve(scope, module, options);
+  const response = await respond(exchange.request, answer, rules);
+  return logged(ports, exchange, response, {
+    tier: answer.kind === "live" ? "source" : "storage",
+    bodyBytes: answer.sizeBytes,
+  });
 }
 
 async function answerSumdb(
@@ -227,13 +222,9 @@ async function answerSumdb(
   const { request, route } = exchange;
   const open = caller.team === undefined;
   const cachedOnly = route.cachedOnly || isCachedOnly(request);
-  try {
-    const answer = await ports.serveSumdb(caller, path, cachedOnly);
-    const response = await respond(request, answer, { open, cachedOnly });
-    return logged(ports, exchange, response, { tier: "sumdb", bodyBytes: answer.sizeBytes });
-  } catch (error) {
-    return answerError(ports, exchange, error);
-  }
+  const answer = await ports.serveSumdb(caller, path, cachedOnly);
+  const response = await respond(request, answer, { open, cachedOnly });
+  return logged(ports, exchange, response, { tier: "sumdb", bodyBytes: answer.sizeBytes });
 }
 
 async function answerOwn(
@@ -242,15 +233,11 @@ async function answerOwn(
   caller: Caller,
   path: string,
 ): Promise<Response> {
-  try {
-    const response = await ports.own(exchange.request, path, {
-      requestId: exchange.requestId,
-      team: caller.team?.name,
-    });
-    return logged(ports, exchange, response, { tier: "own" });
-  } catch (error) {
-    return answerError(ports, exchange, error);
-  }
+  const response = await ports.own(exchange.request, path, {
+    requestId: exchange.requestId,
+    team: caller.team?.name,
+  });
+  return logged(ports, exchange, response, { tier: "own" });
 }
 
 function answerError(ports: HandlerPorts, exchange: Exchange, thrown: unknown): Response {
