@@ -5,7 +5,7 @@ import { startMiniflare } from "./serve/miniflare.ts";
 import type { Server } from "./serve/server.ts";
 import { checkSignerKeys, readOptions, type ServeOptions, UsageError } from "./serve/options.ts";
 import { waitUntilReady } from "./serve/ready.ts";
-import { startWorkerd } from "./serve/workerd.ts";
+import { readPort, startWorkerd } from "./serve/workerd.ts";
 
 // Open answers are cut after this time.
 const DRAIN_MS = 4000;
@@ -23,12 +23,12 @@ try {
 async function serve(wanted: ServeOptions): Promise<void> {
   await checkSignerKeys(wanted);
   lockDataFolder(wanted.data);
-  const [port, bundle] = await Promise.all([claimPort(wanted), buildBundle()]);
-  const options = { ...wanted, port };
+  const [, bundle] = await Promise.all([checkPort(wanted), buildBundle()]);
   const server =
-    options.storage === "disk"
-      ? runWorkerd(bundle, options)
-      : await startMiniflare(bundle, options);
+    wanted.storage === "disk"
+      ? await runWorkerd(bundle, wanted)
+      : await startMiniflare(bundle, wanted);
+  const options = { ...wanted, port: server.port };
   // The simulator's own handlers would end the process before open answers are through.
   for (const signal of SIGNALS) process.removeAllListeners(signal);
   const stop = once(() => void end(server));
@@ -49,7 +49,7 @@ async function end(server: Server): Promise<void> {
   process.exit(0);
 }
 
-function runWorkerd(bundle: string, options: ServeOptions): Server {
+async function runWorkerd(bundle: string, options: ServeOptions): Promise<Server> {
   const child = startWorkerd(bundle, options);
   const watchdog = new Watchdog();
   if (child.pid !== undefined) watchdog.watch([child.pid]);
@@ -71,6 +71,7 @@ function runWorkerd(bundle: string, options: ServeOptions): Server {
     });
   });
   return {
+    port: await readPort(child),
     async drain() {
       isStopping = true;
       child.kill("SIGTERM");
@@ -80,20 +81,18 @@ function runWorkerd(bundle: string, options: ServeOptions): Server {
   };
 }
 
-/** Check that the port is free, or find one that is. */
-async function claimPort({ host, port }: ServeOptions): Promise<number> {
+/** Refuse a host or port that cannot be had, before anything is built for it. */
+async function checkPort({ host, port }: ServeOptions): Promise<void> {
   const probe = createServer();
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
   probe.once("error", (error: NodeJS.ErrnoException) => {
     const reason = error.code === "EADDRINUSE" ? "is busy" : `cannot be used (${error.code})`;
     reject(new UsageError(`port ${port} on ${host} ${reason}`, { cause: error }));
   });
   probe.listen({ host, port, exclusive: true }, () => {
-    const address = probe.address();
-    const claimed = typeof address === "object" && address !== null ? address.port : port;
-    probe.close(() => resolve(claimed));
+    probe.close(() => resolve());
   });
-  return await promise;
+  await promise;
 }
 
 function printReady(options: ServeOptions): void {

@@ -1,11 +1,12 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { connect } from "node:net";
+import { once } from "node:events";
+import { type AddressInfo, connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { createServer } from "node:tls";
+import { createServer, type Server as TlsServer } from "node:tls";
 import { Log, LogLevel, Miniflare, type MiniflareOptions } from "miniflare";
 import { Watchdog } from "./guard.ts";
-import type { ServeOptions } from "./options.ts";
+import { type ServeOptions, UsageError } from "./options.ts";
 import type { Server } from "./server.ts";
 import { COMPATIBILITY_DATE, DURABLE_OBJECTS } from "./workerd.ts";
 
@@ -50,13 +51,20 @@ export async function startMiniflare(bundle: string, options: ServeOptions): Pro
     resourcePersistencePath: join(options.data, "r2"),
     log: new Log(LogLevel.ERROR),
   });
-  await miniflare.ready;
+  try {
+    await miniflare.ready;
+  } catch (error) {
+    if (isAddressInUse(error)) throw new UsageError(`port ${port} on ${host} is busy`);
+    throw error;
+  }
   const url = await miniflare.unsafeGetDirectURL();
   const watchdog = new Watchdog();
   const timer = setInterval(() => watchdog.watch(readChildren()), WATCH_CHILDREN_MS);
   watchdog.watch(readChildren());
-  const front = options.tls === undefined ? undefined : startTls(options, Number(url.port));
+  const innerPort = Number(url.port);
+  const front = options.tls === undefined ? undefined : await startTls(options, innerPort);
   return {
+    port: front === undefined ? innerPort : portOf(front),
     async drain() {
       clearInterval(timer);
       front?.close();
@@ -88,7 +96,7 @@ function toBindings(options: ServeOptions): BindingMap {
 }
 
 /** The simulator's sockets speak no TLS: end it here. */
-function startTls(options: ServeOptions, port: number): ReturnType<typeof createServer> {
+async function startTls(options: ServeOptions, port: number): Promise<TlsServer> {
   const { certFile = "", keyFile = "" } = options.tls ?? {};
   const server = createServer(
     { cert: readFileSync(certFile), key: readFileSync(keyFile), minVersion: "TLSv1.2" },
@@ -100,7 +108,25 @@ function startTls(options: ServeOptions, port: number): ReturnType<typeof create
     },
   );
   server.listen(options.port, options.host);
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    if (isAddressInUse(error)) {
+      throw new UsageError(`port ${options.port} on ${options.host} is busy`);
+    }
+    throw error;
+  }
   return server;
+}
+
+function portOf(server: TlsServer): number {
+  return (server.address() as AddressInfo).port;
+}
+
+/** As Node says it, and as the simulator does. */
+function isAddressInUse(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return code === "EADDRINUSE" || code === "ERR_ADDRESS_IN_USE";
 }
 
 /** The runtime lets open answers end; the simulator alone would kill it. */

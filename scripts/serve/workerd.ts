@@ -1,4 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import type { Readable } from "node:stream";
+import { createInterface } from "node:readline";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { isIPv6 } from "node:net";
@@ -7,6 +9,10 @@ import type { ServeOptions } from "./options.ts";
 
 // The package has no types: its main module says where the binary lies.
 const { default: workerdPath } = createRequire(import.meta.url)("workerd") as { default: string };
+
+// Where the runtime tells which port each socket listens on.
+const CONTROL_FD = 3;
+const SOCKET = "http";
 
 /** Must be that of wrangler.toml: it is the same Worker. */
 export const COMPATIBILITY_DATE = "2026-10-01";
@@ -32,11 +38,26 @@ export function startWorkerd(bundle: string, options: ServeOptions): ChildProces
   copyFileSync(bundle, join(folders.run, "worker.js"));
   const configFile = join(folders.run, "workerd.capnp");
   writeFileSync(configFile, toCapnp(options, folders));
-  return spawn(workerdPath, ["serve", configFile], {
-    stdio: ["ignore", "inherit", "pipe"],
+  return spawn(workerdPath, ["serve", `--control-fd=${CONTROL_FD}`, configFile], {
+    stdio: ["ignore", "inherit", "pipe", "pipe"],
     // The only way in for secrets: neither the configuration nor the arguments show them.
     env: { ...options.secrets } as NodeJS.ProcessEnv,
   });
+}
+
+/**
+ * The port that the runtime listens on, once it does.
+ *
+ * A port that was free a moment ago may be taken by then, so the runtime itself chooses it.
+ */
+export async function readPort(child: ChildProcess): Promise<number> {
+  const control = child.stdio[CONTROL_FD] as Readable;
+  for await (const line of createInterface({ input: control })) {
+    const message = JSON.parse(line) as { event: string; socket?: string; port?: number };
+    if (message.event === "listen" && message.socket === SOCKET) return message.port ?? 0;
+  }
+  // It has ended, which whoever started it learns in another way.
+  return await new Promise(() => undefined);
 }
 
 function toCapnp(
@@ -65,7 +86,7 @@ const config :Workerd.Config = (
       tlsOptions = (trustBrowserCas = true${trustedCertificates(folders.run)}))),
   ],
   sockets = [(
-    name = "http",
+    name = ${text(SOCKET)},
     address = ${text(toAddress(options.host, options.port))},
     service = "main",
     ${toSocketKind(options, folders.run)})],

@@ -1,5 +1,6 @@
 // The configuration of docs/nginx.md in front of a real server. Skipped where there is no nginx;
 // with CI=true its absence fails.
+import { randomInt } from "node:crypto";
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -198,13 +199,14 @@ describe.skipIf(isSkipped)("behind nginx, which is missing on a machine that ski
   });
 });
 
+/** A port below those that the system hands out to everybody who asks for any. */
 async function findFreePort(): Promise<number> {
-  const probe = createServer();
-  const { promise, resolve } = Promise.withResolvers<number>();
-  probe.listen(0, "127.0.0.1", () => {
-    const address = probe.address();
-    const port = typeof address === "object" && address !== null ? address.port : 0;
-    probe.close(() => resolve(port));
-  });
-  return await promise;
+  for (;;) {
+    const port = randomInt(20_000, 32_000);
+    const probe = createServer();
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    probe.once("error", () => resolve(false));
+    probe.listen(port, "127.0.0.1", () => void probe.close(() => resolve(true)));
+    if (await promise) return port;
+  }
 }

@@ -293,6 +293,16 @@ describe("a start", () => {
     expect((await server.ask("/flag.test/m/@v/list")).status).toBe(200);
   });
 
+  // A port that is looked for first and taken later may be somebody else's by then.
+  it("gives servers that start at once with port 0 a port each", async ({ expect }) => {
+    const servers = await Promise.all(
+      [...STORAGES, ...STORAGES].map(async (storage) => await startServer({ storage })),
+    );
+    expect(new Set(servers.map(({ url }) => url)).size).toBe(4);
+    for (const server of servers) expect((await server.ask("/-/healthz")).status).toBe(200);
+    await Promise.all(servers.map(async (server) => await server.stop()));
+  });
+
   it("listens on all addresses and on IPv6 when told so", async ({ expect, onTestFinished }) => {
     for (const host of ["0.0.0.0", "::1"]) {
       const started = spawnServer([
