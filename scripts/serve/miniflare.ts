@@ -8,7 +8,7 @@ import { Log, LogLevel, Miniflare, type MiniflareOptions } from "miniflare";
 import { Watchdog } from "./guard.ts";
 import { type ServeOptions, UsageError } from "./options.ts";
 import type { Server } from "./server.ts";
-import { COMPATIBILITY_DATE, DURABLE_OBJECTS } from "./workerd.ts";
+import { COMPATIBILITY_DATE, DURABLE_OBJECTS, RUNTIME_ENV } from "./workerd.ts";
 
 const WATCH_CHILDREN_MS = 250;
 const DRAIN_POLL_MS = 20;
@@ -21,6 +21,8 @@ const DRAIN_POLL_MS = 20;
  */
 export async function startMiniflare(bundle: string, options: ServeOptions): Promise<Server> {
   const { host, port } = options;
+  // The simulator hands its own environment to the runtime.
+  Object.assign(process.env, RUNTIME_ENV);
   const inner = options.tls === undefined ? { host, port } : { host: "127.0.0.1", port: 0 };
   const miniflare = new Miniflare({
     workers: [
