@@ -1,6 +1,7 @@
 import { type ByteSource, ByteWindow } from "./byte-window.ts";
 import { hash1, type HashedFile } from "./dirhash.ts";
 import { findModuleVersionProblem } from "./path.ts";
+import { Inflater } from "./inflater.ts";
 import { canonicalVersion } from "./version.ts";
 import { makePacer, type Pacer, verifyContent } from "./zip-content.ts";
 import { readZipDirectory, type ZipDirectory, type ZipEntry } from "./zip-directory.ts";
@@ -54,7 +55,12 @@ export async function verifyModuleZip(
   const prefix = `${modulePath}@${version}/`;
   const nameProblem = await findNamesProblem(directory, prefix, pacer);
   if (nameProblem !== undefined) return { problem: nameProblem };
-  return verifyEntries(window, directory, prefix, pacer);
+  const inflater = new Inflater();
+  try {
+    return await verifyEntries(window, directory, prefix, { pacer, inflater });
+  } finally {
+    inflater.close();
+  }
 }
 
 async function findNamesProblem(
@@ -76,7 +82,7 @@ async function verifyEntries(
   window: ByteWindow,
   directory: ZipDirectory,
   prefix: string,
-  pacer: Pacer,
+  tools: { readonly pacer: Pacer; readonly inflater: Inflater },
 ): Promise<ModuleZip | { problem: string }> {
   const { entries } = directory;
   const start = entries[0]?.headerOffset ?? directory.offset;
@@ -86,11 +92,11 @@ async function verifyEntries(
   let files = 0;
   let uncompressedBytes = 0;
   for (const [index, entry] of entries.entries()) {
-    const pause = pacer.spend(ENTRY_WORK_BYTES);
+    const pause = tools.pacer.spend(ENTRY_WORK_BYTES);
     if (pause !== undefined) await pause;
     const keep = entry.name.length === prefix.length + 6 && entry.name.endsWith("/go.mod");
     const end = entries[index + 1]?.headerOffset ?? directory.offset;
-    const content = await verifyEntry(window, entry, end, { keep, pacer });
+    const content = await verifyEntry(window, entry, end, { keep, ...tools });
     if ("problem" in content) return { problem: `${content.problem} (entry ${index + 1})` };
     hashed.push({ name: entry.name, sha256: content.sha256 });
     if (keep) goMod = content.bytes;
@@ -105,7 +111,7 @@ async function verifyEntry(
   window: ByteWindow,
   entry: ZipEntry,
   end: number,
-  options: { readonly keep: boolean; readonly pacer: Pacer },
+  options: { readonly keep: boolean; readonly pacer: Pacer; readonly inflater: Inflater },
 ): ReturnType<typeof verifyContent> {
   const offset = await locateContent(window, entry, end);
   if (typeof offset === "object") return offset;

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
-import { crc32, createInflateRaw, type InflateRaw, inflateRawSync } from "node:zlib";
+import { crc32 } from "node:zlib";
 
 import type { ByteWindow } from "./byte-window.ts";
+import { type Inflater, STEP_OUTPUT_BYTES } from "./inflater.ts";
 import { METHOD_STORE, type ZipEntry } from "./zip-directory.ts";
 
 /** Lets other requests of the isolate go on during long work. */
@@ -20,11 +21,8 @@ export interface VerifiedContent {
 
 const MALFORMED = "malformed compressed data";
 const CUT_OFF = "archive is cut off";
+const TOO_LONG = "larger than declared";
 const STEP_BYTES = 1024 * 1024;
-/** Larger entries are inflated as a stream, which is as fast, holds less and can pause. */
-const MAX_INFLATED_AT_ONCE_BYTES = STEP_BYTES;
-const STREAM_INPUT_BYTES = 64 * 1024;
-const STREAM_OUTPUT_BYTES = 128 * 1024;
 
 /**
  * Makes a pacer that pauses once for each MiB.
@@ -59,49 +57,50 @@ export async function verifyContent(
   window: ByteWindow,
   entry: ZipEntry,
   offset: number,
-  options: { readonly keep: boolean; readonly pacer: Pacer },
+  options: { readonly keep: boolean; readonly pacer: Pacer; readonly inflater: Inflater },
 ): Promise<VerifiedContent | { problem: string }> {
-  const sink = makeSink(entry.uncompressedBytes, options);
+  const sink = makeSink(entry, options.keep);
+  const place = { offset, end: offset + entry.compressedBytes };
   const problem =
     entry.method === METHOD_STORE
-      ? await readStored(window, entry, offset, sink)
-      : await readDeflated(window, entry, offset, sink);
-  return problem === undefined ? sink.finish(entry) : { problem };
+      ? await readStored(window, place, sink, options.pacer)
+      : await readDeflated(window, place, sink, options);
+  return problem === undefined ? sink.finish() : { problem };
+}
+
+interface Place {
+  readonly offset: number;
+  /** Exclusive. */
+  readonly end: number;
 }
 
 /** Where content flows, piece by piece. */
 interface Sink {
-  /** Takes a piece; false when there is more than declared. */
-  write(piece: Uint8Array): Promise<boolean>;
-  finish(entry: ZipEntry): VerifiedContent | { problem: string };
+  /** Takes a piece, which may change afterwards; false when there is more than declared. */
+  write(piece: Uint8Array): boolean;
+  finish(): VerifiedContent | { problem: string };
 }
 
-function makeSink(
-  declaredBytes: number,
-  options: { readonly keep: boolean; readonly pacer: Pacer },
-): Sink {
+function makeSink(entry: ZipEntry, keep: boolean): Sink {
   const sha256 = createHash("sha256");
   const kept: Uint8Array[] = [];
   let crc = 0;
   let size = 0;
   return {
-    async write(piece) {
+    write(piece) {
       size += piece.length;
-      if (size > declaredBytes) return false;
-      for (let at = 0; at < piece.length; at += STEP_BYTES) {
-        const step = piece.length <= STEP_BYTES ? piece : piece.subarray(at, at + STEP_BYTES);
-        crc = crc32(step, crc);
-        sha256.update(step);
-        const pause = options.pacer.spend(step.length);
-        if (pause !== undefined) await pause;
-      }
-      if (options.keep) kept.push(piece);
+      if (size > entry.uncompressedBytes) return false;
+      crc = crc32(piece, crc);
+      sha256.update(piece);
+      if (keep) kept.push(piece.slice());
       return true;
     },
-    finish(entry) {
-      if (size !== declaredBytes) return { problem: "size differs from the declared one" };
+    finish() {
+      if (size !== entry.uncompressedBytes) {
+        return { problem: "size differs from the declared one" };
+      }
       if (crc !== entry.crc32) return { problem: "checksum (CRC) differs from the declared one" };
-      return { sha256: sha256.digest("hex"), bytes: options.keep ? join(kept) : undefined };
+      return { sha256: sha256.digest("hex"), bytes: keep ? join(kept) : undefined };
     },
   };
 }
@@ -118,129 +117,41 @@ function join(pieces: readonly Uint8Array[]): Uint8Array {
 
 async function readStored(
   window: ByteWindow,
-  entry: ZipEntry,
-  offset: number,
+  { offset, end }: Place,
   sink: Sink,
+  pacer: Pacer,
 ): Promise<string | undefined> {
-  const end = offset + entry.compressedBytes;
   for (let at = offset; at < end; at += STEP_BYTES) {
     const length = Math.min(STEP_BYTES, end - at);
-    if (!(await window.load(at, length))) return CUT_OFF;
-    if (!(await sink.write(window.slice(at, length)))) return "larger than declared";
+    if (!window.has(at, length) && !(await window.load(at, length))) return CUT_OFF;
+    if (!sink.write(window.slice(at, length))) return TOO_LONG;
+    const pause = pacer.spend(length);
+    if (pause !== undefined) await pause;
   }
   return undefined;
 }
 
 async function readDeflated(
   window: ByteWindow,
-  entry: ZipEntry,
-  offset: number,
+  { offset, end }: Place,
   sink: Sink,
+  { inflater, pacer }: { readonly inflater: Inflater; readonly pacer: Pacer },
 ): Promise<string | undefined> {
-  const { compressedBytes, uncompressedBytes } = entry;
-  if (Math.max(compressedBytes, uncompressedBytes) > MAX_INFLATED_AT_ONCE_BYTES) {
-    return inflateAsStream(window, entry, offset, sink);
-  }
-  if (!window.has(offset, compressedBytes) && !(await window.load(offset, compressedBytes))) {
-    return CUT_OFF;
-  }
-  const content = tryInflate(window.slice(offset, compressedBytes), uncompressedBytes);
-  if (content === undefined) return "malformed compressed data, or larger than declared";
-  return (await sink.write(content)) ? undefined : "larger than declared";
-}
-
-/**
- * Inflates at once. workerd may refuse a limit of exactly the true size, hence the slack; the
- * caller compares the size.
- */
-function tryInflate(compressed: Uint8Array, declaredBytes: number): Uint8Array | undefined {
-  const maxOutputLength = declaredBytes + (declaredBytes >> 2) + 65_536;
-  // One output buffer that surely has room left, so that nothing needs joining.
-  const chunkSize = declaredBytes + 64;
-  try {
-    const inflated: unknown = inflateRawSync(compressed, {
-      maxOutputLength,
-      chunkSize,
-      info: true,
-    });
-    return isInflated(inflated) && inflated.engine.bytesWritten === compressed.length
-      ? inflated.buffer
-      : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** The true shape with `info: true`, which the type declarations do not know. */
-function isInflated(
-  value: unknown,
-): value is { buffer: Uint8Array; engine: { bytesWritten: number } } {
-  return typeof value === "object" && value !== null && "buffer" in value && "engine" in value;
-}
-
-/**
- * Inflates piece by piece. Not with DecompressionStream: workerd's accepts all input at once and
- * keeps all output, so that a bomb would fill the memory; this one waits for its reader.
- */
-async function inflateAsStream(
-  window: ByteWindow,
-  entry: ZipEntry,
-  offset: number,
-  sink: Sink,
-): Promise<string | undefined> {
-  const inflate = createInflateRaw({ chunkSize: STREAM_OUTPUT_BYTES });
-  // The reading side meets the same failure and tells of it.
-  inflate.on("error", () => undefined);
-  const end = offset + entry.compressedBytes;
-  const [fed, drained] = await Promise.all([
-    feed(window, offset, end, inflate),
-    drain(inflate, sink),
-  ]);
-  const whole = inflate.bytesWritten === entry.compressedBytes;
-  return drained ?? fed ?? (whole ? undefined : MALFORMED);
-}
-
-/** Throws only what reading the source throws. Ends early when the stream has had enough. */
-async function feed(
-  window: ByteWindow,
-  start: number,
-  end: number,
-  inflate: InflateRaw,
-): Promise<string | undefined> {
-  const closed = new Promise<void>((resolve) => inflate.once("close", () => resolve()));
-  for (let at = start; at < end && !inflate.destroyed; at += STREAM_INPUT_BYTES) {
-    const size = Math.min(STREAM_INPUT_BYTES, end - at);
-    try {
-      if (!window.has(at, size) && !(await window.load(at, size))) {
-        inflate.destroy();
-        return CUT_OFF;
-      }
-    } catch (error) {
-      inflate.destroy();
-      throw error;
-    }
-    const piece = window.slice(at, size);
-    // After a failure only "close" comes, not the answer to the write.
-    await Promise.race([
-      new Promise<void>((resolve) => inflate.write(piece, () => resolve())),
-      closed,
-    ]);
-  }
-  if (!inflate.destroyed) inflate.end();
-  return undefined;
-}
-
-/** Throws only what the sink throws. */
-async function drain(inflate: InflateRaw, sink: Sink): Promise<string | undefined> {
-  const pieces = (inflate as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      const piece = await pieces.next().catch(() => undefined);
-      if (piece === undefined) return MALFORMED;
-      if (piece.done === true) return undefined;
-      if (!(await sink.write(piece.value))) return "larger than declared";
-    }
-  } finally {
-    inflate.destroy();
+  inflater.reset();
+  let at = offset;
+  for (;;) {
+    const length = Math.min(STEP_BYTES, end - at);
+    if (!window.has(at, length) && !(await window.load(at, length))) return CUT_OFF;
+    const step = inflater.step(window.slice(at, length), at + length === end);
+    if (step === undefined) return MALFORMED;
+    const { output, consumedBytes } = step;
+    if (!sink.write(output)) return TOO_LONG;
+    const pause = pacer.spend(output.length);
+    if (pause !== undefined) await pause;
+    at += consumedBytes;
+    if (output.length === STEP_OUTPUT_BYTES) continue;
+    // Room left in the output: the input is used up, or the stream has ended.
+    if (consumedBytes < length) return MALFORMED;
+    if (at === end) return undefined;
   }
 }

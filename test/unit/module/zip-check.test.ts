@@ -382,7 +382,7 @@ describe("verifyModuleZip() refuses bombs early", () => {
     },
   );
 
-  it("65,536 tiny files cost little", async ({ expect }) => {
+  it("65,536 tiny files cost little", { timeout: 60_000 }, async ({ expect }) => {
     const files = Array.from({ length: 65_536 }, (_, i): ZipFile => {
       return { name: `${PREFIX}${i}`, content: "x", method: i % 2 === 0 ? 0 : 8 };
     });
