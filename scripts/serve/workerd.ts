@@ -77,10 +77,12 @@ function toCapnp(
   const secrets = Object.keys(options.secrets).map(
     (name) => `(name = ${text(name)}, fromEnvironment = ${text(name)})`,
   );
-  const namespaces = DURABLE_OBJECTS.map(
-    ({ className }) =>
-      `(className = ${text(className)}, uniqueKey = ${text(`goproxy-edge-${className}`)}, enableSql = true)`,
-  );
+  const namespaces = DURABLE_OBJECTS.map(({ className }) => {
+    const uniqueKey = text(`goproxy-edge-${className}`);
+    // Their number is fixed, and one that comes back opens its database anew: that costs more than
+    // a fetch does.
+    return `(className = ${text(className)}, uniqueKey = ${uniqueKey}, enableSql = true, preventEviction = true)`;
+  });
   const objects = DURABLE_OBJECTS.map(
     ({ binding, className }) =>
       `(name = ${text(binding)}, durableObjectNamespace = ${text(className)})`,

@@ -1,6 +1,12 @@
 import { errorRow } from "../errors/codes.ts";
 import type { ProxyError } from "../errors/proxy-error.ts";
-import type { Answer, FileAnswer, LiveAnswer, WholeAnswer } from "../proxy/answer.ts";
+import {
+  type Answer,
+  CONTENT_TYPES,
+  type FileAnswer,
+  type LiveAnswer,
+  type WholeAnswer,
+} from "../proxy/answer.ts";
 import { parseRange } from "./range.ts";
 
 /** Who may keep an answer: only what an open part says of immutable files may be kept. */
@@ -197,7 +203,7 @@ function toHeaders(answer: WholeAnswer | FileAnswer, rules: CacheRules): Headers
     ETag: `"${answer.sha256}"`,
     "X-Content-Type-Options": "nosniff",
   });
-  if (answer.kind === "file") headers.set("Accept-Ranges", "bytes");
+  if (answer.contentType === CONTENT_TYPES.zip) headers.set("Accept-Ranges", "bytes");
   if (rules.cachedOnly) headers.set("Vary", "Disable-Module-Fetch");
   return headers;
 }

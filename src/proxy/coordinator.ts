@@ -124,7 +124,11 @@ export class Coordinator implements Coordinators {
     }
     // A zip takes the time that it takes, as long as its bytes keep coming.
     const isDone = request.kind === "zip" || (await this.#inTime(flight.done, endMs - clock.now()));
-    return isDone ? await flight.done : { kind: "failed", error: tooSlow() };
+    if (!isDone) return { kind: "failed", error: tooSlow() };
+    const outcome = await flight.done;
+    // A crowd reads a zip from storage: a copy for each would fill the memory.
+    if (outcome.kind !== "bytes" || request.kind !== "zip" || takesLive) return outcome;
+    return { kind: "stored", record: outcome.record };
   }
 
   async mutable(

@@ -53,6 +53,8 @@ const MAX_ZIP_BYTES = 500 * 1024 * 1024;
 const MAX_ZIP_BYTES_IN_MEMORY = 16 * 1024 * 1024;
 // A part on its way to staging, one window of the check and one inflated file.
 const STAGED_PEAK_BYTES = 24 * 1024 * 1024;
+// What is committed goes to the caller as it is, up to this size; the rest is read from storage.
+const MAX_HANDED_ON_BYTES = 1024 * 1024;
 const ASK_MOD_DEADLINE_MS = 8000;
 
 /**
@@ -89,8 +91,8 @@ export async function commitFile(
     return { record: await files.createStaged(scope, request.path, content, record) };
   }
   const stored = await files.create(scope, request.path, content, record);
-  if (request.kind === "zip" || stored.sha256 !== record.sha256) return { record: stored };
-  return { record: stored, body: content };
+  const isHandedOn = content.length <= MAX_HANDED_ON_BYTES && stored.sha256 === record.sha256;
+  return isHandedOn ? { record: stored, body: content } : { record: stored };
 }
 
 async function checkInfoFile(

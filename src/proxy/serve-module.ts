@@ -282,7 +282,11 @@ export class ModuleServer {
     const outcome = await this.#ports.coordinators.file(scope, request, { stream });
     switch (outcome.kind) {
       case "bytes":
-        return this.#rememberFile(scope, request, outcome.body, outcome.record);
+        if (request.kind !== "zip") {
+          return this.#rememberFile(scope, request, outcome.body, outcome.record);
+        }
+        this.#forgetMod(scope, request);
+        return toWhole(request, outcome.body, outcome.record.sha256);
       case "stream":
         return toLiveAnswer(outcome.sizeBytes, outcome.body);
       case "absent":
@@ -294,11 +298,15 @@ export class ModuleServer {
     }
   }
 
+  /** A zip's arrival may have replaced a go.mod that contradicted it. */
+  #forgetMod(scope: Scope, zip: FileRequest): void {
+    this.#memory.delete(toKey(scope, sibling(zip, "mod")));
+  }
+
   /** A file that the coordinator has just said is there; if it is not, it has to be restored. */
   async #readStored(scope: Scope, request: FileRequest, options: ServeOptions): Promise<Answer> {
     if (request.kind === "zip") {
-      // The zip's arrival may have replaced a go.mod that contradicted it.
-      this.#memory.delete(toKey(scope, sibling(request, "mod")));
+      this.#forgetMod(scope, request);
       const zip = await this.#zips.find(scope, request);
       if (zip !== undefined) return zip;
     } else {
@@ -383,20 +391,11 @@ export class ModuleServer {
     // While nothing verifies, the zip may yet show a go.mod to be wrong.
     const isFinal = request.kind !== "mod" || verified !== "none";
     const untilMs = this.#ports.clock.now() + (isFinal ? memorySeconds : listSeconds) * 1000;
-    const contentType = CONTENT_TYPES[request.kind];
-    const sizeBytes = body.length;
-    const answer: WholeAnswer = {
-      kind: "whole",
-      body,
-      sizeBytes,
-      sha256,
-      contentType,
-      immutable: true,
-    };
+    const answer = toWhole(request, body, sha256);
     this.#memory.set(
       key,
       { answer, freshUntilMs: untilMs, staleUntilMs: untilMs },
-      2 * key.length + sizeBytes + ENTRY_OVERHEAD_BYTES,
+      2 * key.length + answer.sizeBytes + ENTRY_OVERHEAD_BYTES,
     );
     return answer;
   }
@@ -422,6 +421,11 @@ export class ModuleServer {
     const freshUntilMs = answer.fetchedAtMs + this.#ports.times.listSeconds * 1000;
     return this.#ports.clock.now() - freshUntilMs;
   }
+}
+
+function toWhole({ kind }: FileRequest, body: Uint8Array, sha256: string): WholeAnswer {
+  const contentType = CONTENT_TYPES[kind];
+  return { kind: "whole", body, sizeBytes: body.length, sha256, contentType, immutable: true };
 }
 
 /** A stream that came from another object has forgotten its length. */
