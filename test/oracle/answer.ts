@@ -12,6 +12,8 @@ import {
 import * as pseudo from "../../src/module/pseudo-version.ts";
 import * as version from "../../src/module/version.ts";
 import { verifyModuleZip } from "../../src/module/zip-check.ts";
+import { decodeInfo } from "../../src/proxy/info-json.ts";
+import { ZERO_GO_TIME_MS } from "../../src/module/go-time.ts";
 import type { Question } from "./cases.ts";
 
 /** Answers a question with our code, in the form in which the Go program answers it. */
@@ -99,6 +101,8 @@ function answerVersion(operation: string, first: string, second: string): unknow
       ];
     case "goMod":
       return goModOf(first);
+    case "info":
+      return infoOf(first);
     case "syntheticGoMod":
       return syntheticGoMod(first);
     case "goModHash":
@@ -119,6 +123,13 @@ function goModOf(text: string): unknown {
     deprecated,
     retract.map((r) => [r.low, r.high, r.rationale ?? ""]),
   ];
+}
+
+function infoOf(text: string): unknown {
+  const info = decodeInfo(text);
+  if ("problem" in info) return null;
+  const { timeMs, commit } = info;
+  return [info.version, Math.floor((timeMs ?? ZERO_GO_TIME_MS) / 1000), commit];
 }
 
 function hashOf(pairs: readonly (readonly [string, string])[]): string | null {

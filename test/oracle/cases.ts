@@ -1,3 +1,4 @@
+import { infoQuestion } from "./info-cases.ts";
 import type { Random } from "./random.ts";
 import {
   HOSTS,
@@ -105,6 +106,7 @@ const MIX: readonly (readonly [share: number, generator: Generator])[] = [
   [6, MATCH_PREFIX],
   [5, GO_MOD],
   [3, HASH],
+  [8, infoQuestion],
 ];
 const LOTS = MIX.flatMap(([share, generator]) => Array.from({ length: share }, () => generator));
 

@@ -101,6 +101,8 @@ func answer(question []any) any {
 		return []bool{matched && err == nil, malformed != nil}
 	case "matchPrefix":
 		return module.MatchPrefixPatterns(text(1), text(2))
+	case "info":
+		return info(text(1))
 	case "goMod":
 		return goMod(text(1))
 	case "syntheticGoMod":
@@ -135,6 +137,30 @@ func pseudo(v string) any {
 	}
 	rev := orNull(module.PseudoVersionRev(v))
 	return []any{module.IsPseudoVersion(v), when, rev, orNull(module.PseudoVersionBase(v))}
+}
+
+// origin has the fields of cmd/go/internal/modfetch/codehost.Origin.
+type origin struct {
+	VCS, URL, Subdir, Hash, TagPrefix, TagSum, Ref, RepoSum string
+}
+
+// info decodes the body of an .info into the fields of cmd/go/internal/modfetch.RevInfo.
+func info(text string) any {
+	var i struct {
+		Version string
+		Time    time.Time
+		Name    string `json:"-"`
+		Short   string `json:"-"`
+		Origin  *origin
+	}
+	if err := json.Unmarshal([]byte(text), &i); err != nil {
+		return nil
+	}
+	hash := ""
+	if i.Origin != nil {
+		hash = i.Origin.Hash
+	}
+	return []any{i.Version, i.Time.Unix(), hash}
 }
 
 // goMod tells what a lax parse finds.
