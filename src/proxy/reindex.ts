@@ -1,10 +1,10 @@
 import { tryUnescapePath, tryUnescapeVersion } from "../module/path.ts";
 import { isPseudoVersion } from "../module/pseudo-version.ts";
 import type { FileKind } from "../module/request.ts";
-import { compareVersions, sortVersions } from "../module/version.ts";
+import { sortVersions } from "../module/version.ts";
 import { findCanonicalProblem } from "../module/request.ts";
 import type { FileStore, Scope } from "./ports.ts";
-import { formatVersionList } from "./version-list.ts";
+import { formatVersionList, NewestPseudo } from "./version-list.ts";
 
 /** What the files say of one module. */
 export interface RebuiltModule {
@@ -70,14 +70,12 @@ export function toListOf(versions: Iterable<string>): {
   newestPseudo: string | undefined;
 } {
   const listed: string[] = [];
-  let newestPseudo: string | undefined;
+  const pseudo = new NewestPseudo();
   for (const version of versions) {
-    if (!isPseudoVersion(version)) listed.push(version);
-    else if (newestPseudo === undefined || compareVersions(version, newestPseudo) > 0) {
-      newestPseudo = version;
-    }
+    if (isPseudoVersion(version)) pseudo.offer(version);
+    else listed.push(version);
   }
-  return { body: formatVersionList(sortVersions(listed)), newestPseudo };
+  return { body: formatVersionList(sortVersions(listed)), newestPseudo: pseudo.version };
 }
 
 function toModule(escapedPath: string, versions: ReadonlyMap<string, FileKind[]>): RebuiltModule {

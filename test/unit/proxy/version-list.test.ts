@@ -36,6 +36,24 @@ describe("parseVersionList()", () => {
     });
   });
 
+  // What the go command's own fallback would choose of the same list.
+  const [OLD, NEW] = [
+    "v1.2.1-0.20200101000000-aaaaaaaaaaaa",
+    "v0.0.0-20220101000000-bbbbbbbbbbbb",
+  ] as const;
+  const IMPOSSIBLE = "v0.0.0-20240230000000-cccccccccccc";
+  it.for([
+    ["by the time of the commit, not by the version", `${OLD}\n${NEW}\n`, NEW],
+    ["by the time that the line adds", `${OLD} 2023-01-01T00:00:00Z\n${NEW}\n`, OLD],
+    ["the first of equals", `${OLD} 2022-01-01T00:00:00Z\n${NEW}\n`, OLD],
+    ["none whose added time is none", `${OLD}\n${NEW} yesterday\n`, OLD],
+    ["none of an impossible time", `${IMPOSSIBLE}\n${OLD}\n`, OLD],
+    ["none at all if no time can be read", `${IMPOSSIBLE}\n${NEW} x\n`, undefined],
+    ["only of the right major", `v2.0.0-20230101000000-dddddddddddd\n${OLD}\n`, OLD],
+  ] as const)("chooses the newest pseudo-version %s", ([, text, newest], { expect }) => {
+    expect(parse("example.com/m", text).newestPseudo).toBe(newest);
+  });
+
   it("takes nothing for nothing, and a page for no list", ({ expect }) => {
     expect(parse("example.com/m", "").isEmpty).toBe(true);
     expect(parse("example.com/m", " \n\n").isEmpty).toBe(true);
