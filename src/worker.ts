@@ -153,8 +153,7 @@ export class Coordinator extends DurableObject<Bindings> {
     for (const item of this.#index.listDue()) {
       try {
         await this.#writeOut(item);
-        this.#index.finish(item);
-        if (item.what !== "tree") this.#index.noteCopied(item);
+        if (this.#index.finish(item) && item.what !== "tree") this.#index.noteCopied(item);
       } catch {
         this.#index.postpone(item, RETRY_OUTBOX_MS);
       }

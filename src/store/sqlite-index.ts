@@ -215,16 +215,22 @@ export class SqliteIndex implements AnswerIndex {
       }));
   }
 
-  /** An item is written: drop it, unless it has changed in the meantime. */
-  finish({ scope, escapedPath, what, changes }: DueItem): void {
-    this.#storage.sql.exec(
+  /**
+   * An item is written: drop it, unless it has changed in the meantime and is due again.
+   *
+   * @returns Whether what was written is what it is now.
+   */
+  finish({ scope, escapedPath, what, changes }: DueItem): boolean {
+    const { rowsWritten } = this.#storage.sql.exec(
       "DELETE FROM outbox WHERE scope = ? AND escaped_path = ? AND what = ? AND changes = ?",
       scope,
       escapedPath,
       what,
       changes,
     );
+    if (rowsWritten > 0) return true;
     this.postpone({ scope, escapedPath, what }, TREE_DELAY_MS);
+    return false;
   }
 
   /** An item could not be written: try again later. */
@@ -274,18 +280,17 @@ export class SqliteIndex implements AnswerIndex {
 
   #schedule(item: OutboxItem, delayMs: number): void {
     const dueMs = this.#now() + delayMs;
+    // What waits for its repetition must not keep a change waiting.
     this.#storage.sql.exec(
       `INSERT INTO outbox (scope, escaped_path, what, due_at_ms) VALUES (?, ?, ?, ?)
-       ON CONFLICT (scope, escaped_path, what) DO UPDATE SET changes = changes + 1`,
+       ON CONFLICT (scope, escaped_path, what) DO UPDATE SET
+         changes = changes + 1, due_at_ms = min(due_at_ms, excluded.due_at_ms)`,
       item.scope,
       item.escapedPath,
       item.what,
       dueMs,
     );
-    // Whatever waited before this item has its alarm already.
-    if (dueMs >= this.#alarmAtMs) return;
-    this.#alarmAtMs = dueMs;
-    void this.#storage.setAlarm(dueMs);
+    if (dueMs < this.#alarmAtMs) void this.rearm();
   }
 
   #forgetOldQueries(scope: Scope, escapedPath: string): void {

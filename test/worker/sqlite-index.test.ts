@@ -104,10 +104,7 @@ describe("SqliteIndex", () => {
       const copyAfter = (ms: number): number => {
         clock.nowMs += ms;
         const due = index.listDue();
-        for (const item of due) {
-          index.finish(item);
-          index.noteCopied(item);
-        }
+        for (const item of due) if (index.finish(item)) index.noteCopied(item);
         return due.length;
       };
       write("v1\n");
@@ -121,6 +118,72 @@ describe("SqliteIndex", () => {
       clock.nowMs += 540_000;
       write("v3\n");
       expect(copyAfter(1000)).toBe(1);
+    });
+  });
+
+  it("copies a change within a second although the repetition of the copy before still waits", async ({
+    expect,
+  }) => {
+    await withIndex(async ({ index, clock, storage }) => {
+      const write = (body: string): void =>
+        void index.write(PUBLIC_SCOPE, list("a.test/m"), { body, fetchedAtMs: clock.nowMs });
+      const copy = async (): Promise<number> => {
+        const due = index.listDue();
+        for (const item of due) if (index.finish(item)) index.noteCopied(item);
+        await index.rearm();
+        return due.length;
+      };
+      write("v1\n");
+      clock.nowMs += 1000;
+      expect(await copy()).toBe(1);
+      expect(await storage.getAlarm()).toBe(clock.nowMs + 60_000);
+      clock.nowMs += 2000;
+      write("v2\n");
+      expect(await storage.getAlarm()).toBe(clock.nowMs + 1000);
+      clock.nowMs += 1000;
+      expect(await copy()).toBe(1);
+      // The change has a repetition of its own.
+      clock.nowMs += 59_999;
+      expect(await copy()).toBe(0);
+      clock.nowMs += 1;
+      expect(await copy()).toBe(1);
+    });
+  });
+
+  it("copies what has changed while it was copied a second later, and once more after a minute", async ({
+    expect,
+  }) => {
+    await withIndex(async ({ index, clock }) => {
+      const write = (body: string): void =>
+        void index.write(PUBLIC_SCOPE, list("a.test/m"), { body, fetchedAtMs: clock.nowMs });
+      const finish = (due: ReturnType<typeof index.listDue>): number => {
+        for (const item of due) if (index.finish(item)) index.noteCopied(item);
+        return due.length;
+      };
+      write("v1\n");
+      clock.nowMs += 1000;
+      const due = index.listDue();
+      write("v2\n");
+      expect(finish(due)).toBe(1);
+      clock.nowMs += 999;
+      expect(finish(index.listDue())).toBe(0);
+      clock.nowMs += 1;
+      expect(finish(index.listDue())).toBe(1);
+      clock.nowMs += 60_000;
+      expect(finish(index.listDue())).toBe(1);
+      clock.nowMs += 60_000;
+      expect(finish(index.listDue())).toBe(0);
+    });
+  });
+
+  it("never puts off an alarm that is set already", async ({ expect }) => {
+    await withIndex(async ({ index, again, clock, storage }) => {
+      index.write(PUBLIC_SCOPE, list("a.test/m"), { body: "v1\n", fetchedAtMs: 1 });
+      const dueMs = clock.nowMs + 1000;
+      clock.nowMs += 500;
+      // An instance that has just begun knows of no alarm.
+      again().write(PUBLIC_SCOPE, list("b.test/m"), { body: "v1\n", fetchedAtMs: 1 });
+      expect(await storage.getAlarm()).toBe(dueMs);
     });
   });
 
