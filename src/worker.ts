@@ -182,7 +182,10 @@ export class Coordinator extends DurableObject<Bindings> {
       const path = `${escapedPath}/@v/${tryEscapeVersion(version) ?? ""}`;
       const kinds: FileKind[] = [];
       for (const kind of ["info", "mod"] as const) {
-        if ((await files.readRecord(scope, `${path}.${kind}`)) !== undefined) kinds.push(kind);
+        const file = `${path}.${kind}`;
+        const isCommitted = (await files.readRecord(scope, file)) !== undefined;
+        // One whose bytes were lost has its record still.
+        if (isCommitted && (await files.readState(scope, file)) !== undefined) kinds.push(kind);
       }
       if (kinds.length > 0) this.#index.markParts(scope, escapedPath, version, kinds);
     }
@@ -403,8 +406,8 @@ export class Directory extends DurableObject<Bindings> {
     };
   }
 
-  async #reindex(job: Job, { scope, paths }: WalkedPage): Promise<Job> {
-    const modules = toModules(paths);
+  async #reindex(job: Job, { scope, paths, lost }: WalkedPage): Promise<Job> {
+    const modules = toModules(paths, lost);
     for (const module of modules) {
       const name = coordinatorName(scope, module.escapedPath);
       await this.env.COORDINATORS.getByName(name).rebuild(scope, module);
@@ -420,7 +423,6 @@ export class Directory extends DurableObject<Bindings> {
       coordinators,
       clock,
       events: securityLog,
-      newName: () => crypto.randomUUID(),
       proveAgain: deep
         ? async (at, request, h1) => {
             if (at === PUBLIC_SCOPE) await verifier.begin(at, request)(h1);

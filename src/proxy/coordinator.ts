@@ -223,9 +223,12 @@ export class Coordinator implements Coordinators {
   ): Promise<FileOutcome> {
     const { files, index } = this.#ports;
     const chain = this.#ports.chainFor(scope, request.modulePath);
+    if (options.damaged === "disproven") {
+      await this.#dismiss(scope, request, "its record cannot be true");
+    }
     const record = await files.readRecord(scope, request.path);
     if (record !== undefined && (await this.#isServable(scope, request, record))) {
-      if (options.damaged !== true) return { kind: "stored", record };
+      if (options.damaged === undefined) return { kind: "stored", record };
       const restored = await restoreFile(this.#ports, { scope, request }, record, chain);
       return { kind: "stored", record: restored };
     }
@@ -246,7 +249,7 @@ export class Coordinator implements Coordinators {
    * One that the database contradicts moves to quarantine, to be fetched anew.
    */
   async #isServable(scope: Scope, request: FileRequest, record: FileRecord): Promise<boolean> {
-    const { files, verifier, events } = this.#ports;
+    const { files, verifier } = this.#ports;
     if (record.verified !== "none" || !verifier.requiresProof(scope, request)) return true;
     try {
       const proof = await verifier.begin(scope, request)(record.h1 ?? "");
@@ -254,11 +257,18 @@ export class Coordinator implements Coordinators {
       return true;
     } catch (error) {
       if (!(error instanceof ProxyError) || error.code !== "checksum_mismatch") throw error;
-      const { path } = request;
-      events.report({ action: "file-quarantined", scope, path, reason: error.publicDetail });
-      await files.quarantine(scope, path, this.#ports.newName());
+      await this.#dismiss(scope, request, error.publicDetail);
       return false;
     }
+  }
+
+  /** Move a file to quarantine with all that is known of it: it was never right. */
+  async #dismiss(scope: Scope, request: FileRequest, reason: string): Promise<void> {
+    const { files, events, index } = this.#ports;
+    const { path } = request;
+    events.report({ action: "file-quarantined", scope, path, reason });
+    await files.quarantine(scope, path, this.#ports.newName());
+    index.noteLost(scope, request);
   }
 
   async #ingest(

@@ -59,6 +59,13 @@ export interface OpenFile {
   readonly validator: string;
 }
 
+/** What the storage itself says of a file's bytes. */
+export interface StoredState {
+  readonly sizeBytes: number;
+  /** As in {@link OpenFile}. */
+  readonly validator: string;
+}
+
 /** Bytes in storage of which nobody knows yet whether they are good. */
 export interface StagedFile {
   /** Where the store keeps them; opaque to everybody else. */
@@ -78,17 +85,26 @@ export interface StagingWriter {
   abort(): Promise<void>;
 }
 
+/** One page of a walk over the committed files of a scope. */
+export interface FilePage {
+  readonly paths: readonly string[];
+  /** Those of them that have a record but no bytes. */
+  readonly lost: readonly string[];
+  readonly cursor: string | undefined;
+}
+
 /**
  * Where files live: R2 in the cloud, a folder on one machine.
  *
- * A file exists when its record does. Every method throws `storage_unavailable` when the storage
- * fails; absence is `undefined`. Names given to `stage` and `quarantine` are random.
+ * A file exists when its record does, and its record stays for ever, whatever becomes of its bytes,
+ * but for `quarantine`, `replace` and `remove`. Every method throws `storage_unavailable` when the storage
+ * fails; absence is `undefined`. Names given to `stage`, `quarantine` and `setAside` are random.
  */
 export interface FileStore {
   readRecord(scope: Scope, path: string): Promise<FileRecord | undefined>;
   open(scope: Scope, path: string, range?: ByteRange): Promise<OpenFile | undefined>;
-  /** What `open` would say of the bytes, without opening them. */
-  readValidator(scope: Scope, path: string): Promise<string | undefined>;
+  /** What the storage says of the bytes, without opening them. */
+  readState(scope: Scope, path: string): Promise<StoredState | undefined>;
   /** As `open`, by a caller who holds the record already. */
   reopen(
     scope: Scope,
@@ -113,8 +129,25 @@ export interface FileStore {
   /** Put other bytes and their record in place of a committed file. */
   replace(scope: Scope, path: string, body: Uint8Array, record: FileRecord): Promise<void>;
   remove(scope: Scope, path: string): Promise<void>;
-  /** Move a damaged file out of reach, for a person to look at. */
+  /** Move a file and its record out of reach: another may take its place. */
   quarantine(scope: Scope, path: string, name: string): Promise<void>;
+  /**
+   * Move the damaged bytes of a file out of reach; its record stays and says what it has to be.
+   *
+   * Such a file is open to nobody, and only {@link FileStore.putBack} gives it bytes again.
+   */
+  setAside(scope: Scope, path: string, name: string): Promise<void>;
+  /**
+   * Give a committed file bytes again, whatever is in its place; staged ones are gone afterwards.
+   *
+   * @param record Describes these bytes.
+   */
+  putBack(
+    scope: Scope,
+    path: string,
+    content: Uint8Array | StagedFile,
+    record: FileRecord,
+  ): Promise<void>;
   stage(name: string): StagingWriter;
   /** Write a file of the static tree that has no record, such as `@v/list`. */
   writeTreeFile(scope: Scope, path: string, text: string): Promise<void>;
@@ -124,10 +157,7 @@ export interface FileStore {
   /** Names of the files in a folder below `system/`. */
   listSystem(folder: string): Promise<string[]>;
   /** Walk all committed files of a scope, page by page; an absent cursor starts, or ends. */
-  walk(
-    scope: Scope,
-    cursor: string | undefined,
-  ): Promise<{ paths: string[]; cursor: string | undefined }>;
+  walk(scope: Scope, cursor: string | undefined): Promise<FilePage>;
   /** Delete staged leftovers from before the given time; returns how many. */
   sweep(olderThanMs: number): Promise<number>;
 }
@@ -161,6 +191,8 @@ export interface AnswerIndex {
   readPin(scope: Scope, path: string): string | undefined;
   /** Note that a file of a version is committed, for the list of the static tree. */
   noteStored(scope: Scope, request: FileRequest): void;
+  /** Note that a committed file has no bytes any more: the static tree cannot promise it. */
+  noteLost(scope: Scope, request: FileRequest): void;
 }
 
 /** Copies of public lists that can be read without asking their coordinator. */
@@ -265,8 +297,11 @@ export type MutableOutcome =
 export interface FileOptions {
   /** Whether the caller can take the zip while it is still being stored. */
   readonly stream: boolean;
-  /** The caller has found the committed file missing or damaged: restore it. */
-  readonly damaged?: true;
+  /**
+   * The caller has found the committed file missing or damaged: restore it. `disproven`: its record
+   * cannot be true either, so what is stored moves to quarantine and the file is fetched anew.
+   */
+  readonly damaged?: "bytes" | "disproven";
 }
 
 /** How to answer a list, a latest version or a query. */

@@ -16,6 +16,8 @@ export interface RebuiltModule {
 export interface WalkedPage {
   readonly scope: Scope;
   readonly paths: readonly string[];
+  /** Those of them that have a record but no bytes. */
+  readonly lost: readonly string[];
   /** Where to go on; undefined at the end. */
   readonly cursor: string | undefined;
 }
@@ -38,7 +40,7 @@ export async function walkScopes(
   const page = await files.walk(scope, place);
   const hasNext = page.cursor !== undefined || index + 1 < scopes.length;
   const next = page.cursor === undefined ? `${index + 1}` : `${index} ${page.cursor}`;
-  return { scope, paths: page.paths, cursor: hasNext ? next : undefined };
+  return { scope, paths: page.paths, lost: page.lost, cursor: hasNext ? next : undefined };
 }
 
 function parseCursor(cursor: string): [number, string | undefined] {
@@ -48,8 +50,13 @@ function parseCursor(cursor: string): [number, string | undefined] {
     : [Number(cursor.slice(0, space)), cursor.slice(space + 1)];
 }
 
-/** Group stored paths by module. Names that no request could have made are passed over. */
-export function toModules(paths: readonly string[]): RebuiltModule[] {
+/**
+ * Group stored paths by module. Names that no request could have made are passed over.
+ *
+ * @param lost Paths whose bytes are lost: their version exists, but that part of it is not there.
+ */
+export function toModules(paths: readonly string[], lost: readonly string[] = []): RebuiltModule[] {
+  const isLost = new Set(lost);
   const modules = new Map<string, Map<string, FileKind[]>>();
   for (const path of paths) {
     const [, escapedPath = "", escapedVersion = "", kind] = STORED_FILE.exec(path) ?? [];
@@ -58,7 +65,8 @@ export function toModules(paths: readonly string[]): RebuiltModule[] {
     if (modulePath === undefined || version === undefined) continue;
     if (findCanonicalProblem(modulePath, version) !== undefined) continue;
     const versions = modules.get(escapedPath) ?? new Map<string, FileKind[]>();
-    versions.set(version, [...(versions.get(version) ?? []), kind as FileKind]);
+    const kinds = versions.get(version) ?? [];
+    versions.set(version, isLost.has(path) ? kinds : [...kinds, kind as FileKind]);
     modules.set(escapedPath, versions);
   }
   return [...modules].map(([escapedPath, versions]) => toModule(escapedPath, versions));

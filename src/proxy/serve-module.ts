@@ -12,15 +12,20 @@ import {
   type LiveAnswer,
   type WholeAnswer,
 } from "./answer.ts";
+import {
+  type AbsentAnswer,
+  AnswerMemory,
+  type MemoryPorts,
+  STALE_MS,
+  toWhole,
+} from "./answer-memory.ts";
 import { sibling } from "./ingest.ts";
 import { sha256Hex } from "../module/sha256.ts";
 import { LruCache } from "./lru-cache.ts";
 import {
   type AnswerCopies,
-  type Clock,
   type Coordinators,
   type EdgeCache,
-  type FileRecord,
   type FileStore,
   type MutableAnswer,
   type OpenFile,
@@ -33,7 +38,7 @@ import { toKey } from "./memory-key.ts";
 import { StoredZips, tryReadWhole } from "./stored-zips.ts";
 
 /** What serving modules works with. */
-export interface ServePorts {
+export interface ServePorts extends MemoryPorts {
   readonly files: FileStore;
   readonly coordinators: Coordinators;
   readonly verifier: Verifier;
@@ -41,13 +46,6 @@ export interface ServePorts {
   readonly copies: AnswerCopies | undefined;
   /** Present where the platform has a cache near the client. */
   readonly edge: EdgeCache | undefined;
-  readonly clock: Clock;
-  readonly times: {
-    readonly memorySeconds: number;
-    readonly listSeconds: number;
-  };
-  /** Upper bound of what is kept in memory. */
-  readonly memoryBytes: number;
 }
 
 /** How one request is to be answered. */
@@ -62,38 +60,23 @@ export interface ServeOptions {
   defer(work: Promise<unknown>): void;
 }
 
-/** What was learned to be absent; the error is made once. */
-export interface AbsentAnswer {
-  readonly kind: "absent";
-  readonly error: ProxyError;
-}
-
-interface Remembered {
-  readonly answer: WholeAnswer | AbsentAnswer;
-  freshUntilMs: number;
-  readonly staleUntilMs: number;
-}
-
-// An answer this much older than fresh is still served at once, with one refresh behind it.
-const STALE_MS = 600_000;
 // How long a refresh that brought nothing new is not repeated.
 const REFRESH_PAUSE_MS = 5000;
 // How often the source of a private version is asked whether it was changed.
 const RECHECK_MS = 600_000;
 const RECHECKS_BYTES = 512 * 1024;
-const ENTRY_OVERHEAD_BYTES = 400;
 
 /** Answers module requests from the tiers, the nearest first; the coordinator is the last. */
 export class ModuleServer {
   readonly #ports: ServePorts;
-  readonly #memory: LruCache<Remembered>;
+  readonly #memory: AnswerMemory;
   readonly #zips: StoredZips;
   /** When a private version was rechecked last, in milliseconds since the epoch. */
   readonly #rechecks = new LruCache<number>(RECHECKS_BYTES);
 
   constructor(ports: ServePorts) {
     this.#ports = ports;
-    this.#memory = new LruCache(ports.memoryBytes);
+    this.#memory = new AnswerMemory(ports);
     this.#zips = new StoredZips(ports);
   }
 
@@ -107,8 +90,8 @@ export class ModuleServer {
   ): WholeAnswer | FileAnswer | AbsentAnswer | undefined {
     const key = toKey(scope, request);
     // With an edge cache the nearest copy of a zip is there, not in storage.
-    if (request.kind === "zip" && this.#ports.edge === undefined) {
-      const zip = this.#zips.findDigested(key);
+    if (request.kind === "zip" && options.stream && this.#ports.edge === undefined) {
+      const zip = this.#zips.findDigested(key, options);
       if (zip !== undefined) return this.#served(scope, request as FileRequest, options, zip);
     }
     const remembered = this.#memory.get(key);
@@ -142,8 +125,16 @@ export class ModuleServer {
         ? await this.#findZip(scope, request, options)
         : await this.#readSmall(scope, request, options);
     if (stored !== undefined) return this.#served(scope, request, options, stored);
-    if (options.cachedOnly) throw new ProxyError("not_fetched", describe(request));
+    if (options.cachedOnly) throw await this.#explainMiss(scope, request);
     return await this.#fetchFile(scope, request, options);
+  }
+
+  /** Why there is nothing in storage: a file that is lost is not one that never was there. */
+  async #explainMiss(scope: Scope, request: FileRequest): Promise<ProxyError> {
+    const record = await this.#ports.files.readRecord(scope, request.path);
+    return record === undefined || this.#isUnproven(scope, request, record.verified)
+      ? new ProxyError("not_fetched", describe(request))
+      : new ProxyError("storage_unavailable", "the stored file is missing");
   }
 
   /** A file from the edge cache: a small one is checked, a zip is passed on as it is. */
@@ -174,7 +165,7 @@ export class ModuleServer {
     }
     const body = await tryReadWhole(file.body);
     if (body === undefined || sha256Hex(body) !== sha256) return undefined;
-    return this.#rememberFile(PUBLIC_SCOPE, request, body, { sha256, verified });
+    return this.#memory.keepFile(PUBLIC_SCOPE, request, body, { sha256, verified });
   }
 
   /** A stored zip; one whose digest this isolate has seen right goes to the edge cache as well. */
@@ -183,10 +174,11 @@ export class ModuleServer {
     request: FileRequest,
     options: ServeOptions,
   ): Promise<FileAnswer | undefined> {
-    const answer = await this.#zips.find(scope, request);
+    if (!options.stream) return await this.#zips.findFitting(scope, request, options);
+    const answer = await this.#zips.find(scope, request, options);
     const { edge, files } = this.#ports;
     const validator = this.#zips.digestedAs(toKey(scope, request));
-    const isWanted = scope === PUBLIC_SCOPE && options.stream && validator !== undefined;
+    const isWanted = scope === PUBLIC_SCOPE && validator !== undefined;
     if (edge === undefined || answer === undefined || !isWanted) return answer;
     const copy = async (): Promise<void> => {
       const file = await files.reopen(scope, request.path);
@@ -220,7 +212,7 @@ export class ModuleServer {
         const copy = { verified, sha256, sizeBytes: body.length, body };
         options.defer(edge.write(request.path, copy));
       }
-      return this.#rememberFile(scope, request, body, file.record);
+      return this.#memory.keepFile(scope, request, body, file.record);
     }
     await this.#restore(scope, request, options);
     return await this.#readSmall(scope, request, options);
@@ -272,7 +264,7 @@ export class ModuleServer {
     }
     const outcome = await this.#ports.coordinators.file(scope, request, {
       stream: false,
-      damaged: true,
+      damaged: "bytes",
     });
     if (outcome.kind === "failed") throw fromErrorValue(outcome.error);
   }
@@ -283,14 +275,14 @@ export class ModuleServer {
     switch (outcome.kind) {
       case "bytes":
         if (request.kind !== "zip") {
-          return this.#rememberFile(scope, request, outcome.body, outcome.record);
+          return this.#memory.keepFile(scope, request, outcome.body, outcome.record);
         }
         this.#forgetMod(scope, request);
         return toWhole(request, outcome.body, outcome.record.sha256);
       case "stream":
         return toLiveAnswer(outcome.sizeBytes, outcome.body);
       case "absent":
-        throw this.#rememberAbsence(scope, request, outcome.reason, outcome.untilMs);
+        throw this.#memory.keepAbsence(scope, request, outcome.reason, outcome.untilMs);
       case "failed":
         throw fromErrorValue(outcome.error);
       case "stored":
@@ -307,7 +299,7 @@ export class ModuleServer {
   async #readStored(scope: Scope, request: FileRequest, options: ServeOptions): Promise<Answer> {
     if (request.kind === "zip") {
       this.#forgetMod(scope, request);
-      const zip = await this.#zips.find(scope, request);
+      const zip = await this.#findZip(scope, request, options);
       if (zip !== undefined) return zip;
     } else {
       const small = await this.#readSmall(scope, request, options);
@@ -328,17 +320,17 @@ export class ModuleServer {
     const isCopied = scope === PUBLIC_SCOPE && !options.cachedOnly;
     const copy = isCopied ? await this.#readCopy(copies, scope, request) : undefined;
     if (copy !== undefined) {
-      const answer = this.#rememberMutable(scope, request, copy);
-      if (this.#ageMs(copy) >= 0) options.defer(this.#refresh(scope, request));
+      const answer = this.#memory.keepMutable(scope, request, copy);
+      if (this.#memory.ageMs(copy) >= 0) options.defer(this.#refresh(scope, request));
       return answer;
     }
     const { cachedOnly } = options;
     const outcome = await coordinators.mutable(scope, request, { cachedOnly });
     switch (outcome.kind) {
       case "answer":
-        return this.#rememberMutable(scope, request, outcome.answer);
+        return this.#memory.keepMutable(scope, request, outcome.answer);
       case "absent":
-        throw this.#rememberAbsence(scope, request, outcome.reason, outcome.untilMs);
+        throw this.#memory.keepAbsence(scope, request, outcome.reason, outcome.untilMs);
       case "failed":
         throw fromErrorValue(outcome.error);
     }
@@ -351,81 +343,15 @@ export class ModuleServer {
     request: MutableRequest,
   ): Promise<MutableAnswer | undefined> {
     const copy = await copies?.read(scope, request.path);
-    return copy !== undefined && this.#ageMs(copy) < STALE_MS ? copy : undefined;
+    return copy !== undefined && this.#memory.ageMs(copy) < STALE_MS ? copy : undefined;
   }
 
   async #refresh(scope: Scope, request: MutableRequest): Promise<void> {
     const { coordinators } = this.#ports;
     const options = { cachedOnly: false, refresh: true } as const;
     const outcome = await coordinators.mutable(scope, request, options).catch(() => undefined);
-    if (outcome?.kind === "answer") this.#rememberMutable(scope, request, outcome.answer);
+    if (outcome?.kind === "answer") this.#memory.keepMutable(scope, request, outcome.answer);
   }
-
-  #rememberMutable(scope: Scope, request: MutableRequest, answer: MutableAnswer): WholeAnswer {
-    const key = toKey(scope, request);
-    const freshUntilMs = answer.fetchedAtMs + this.#ports.times.listSeconds * 1000;
-    const whole: WholeAnswer = {
-      kind: "whole",
-      body: answer.body,
-      sizeBytes: Buffer.byteLength(answer.body),
-      sha256: sha256Hex(answer.body),
-      contentType: CONTENT_TYPES[request.kind],
-      immutable: false,
-    };
-    this.#memory.set(
-      key,
-      { answer: whole, freshUntilMs, staleUntilMs: freshUntilMs + STALE_MS },
-      2 * key.length + whole.sizeBytes + ENTRY_OVERHEAD_BYTES,
-    );
-    return whole;
-  }
-
-  #rememberFile(
-    scope: Scope,
-    request: FileRequest,
-    body: Uint8Array,
-    { sha256, verified }: Pick<FileRecord, "sha256" | "verified">,
-  ): WholeAnswer {
-    const key = toKey(scope, request);
-    const { memorySeconds, listSeconds } = this.#ports.times;
-    // While nothing verifies, the zip may yet show a go.mod to be wrong.
-    const isFinal = request.kind !== "mod" || verified !== "none";
-    const untilMs = this.#ports.clock.now() + (isFinal ? memorySeconds : listSeconds) * 1000;
-    const answer = toWhole(request, body, sha256);
-    this.#memory.set(
-      key,
-      { answer, freshUntilMs: untilMs, staleUntilMs: untilMs },
-      2 * key.length + answer.sizeBytes + ENTRY_OVERHEAD_BYTES,
-    );
-    return answer;
-  }
-
-  #rememberAbsence(
-    scope: Scope,
-    request: ModuleRequest,
-    reason: string,
-    untilMs: number,
-  ): ProxyError {
-    const key = toKey(scope, request);
-    const error = new ProxyError("module_not_found", reason);
-    this.#memory.set(
-      key,
-      { answer: { kind: "absent", error }, freshUntilMs: untilMs, staleUntilMs: untilMs },
-      2 * (key.length + reason.length) + ENTRY_OVERHEAD_BYTES,
-    );
-    return error;
-  }
-
-  /** How much older than fresh an answer is; negative while it is fresh. */
-  #ageMs(answer: MutableAnswer): number {
-    const freshUntilMs = answer.fetchedAtMs + this.#ports.times.listSeconds * 1000;
-    return this.#ports.clock.now() - freshUntilMs;
-  }
-}
-
-function toWhole({ kind }: FileRequest, body: Uint8Array, sha256: string): WholeAnswer {
-  const contentType = CONTENT_TYPES[kind];
-  return { kind: "whole", body, sizeBytes: body.length, sha256, contentType, immutable: true };
 }
 
 /** A stream that came from another object has forgotten its length. */

@@ -18,11 +18,20 @@ interface KnownZip {
   readonly record: FileRecord;
   /** What the store said of the bytes when their digest was right; undefined before that. */
   validator: string | undefined;
+  /** What the store said of bytes that were found damaged. */
+  damagedAs: string | undefined;
   digestedAtMs: number;
   /** Under way, for all who wait. */
   digesting: Promise<boolean> | undefined;
   /** One for all requests, with the headers that the HTTP layer keeps on it. */
   readonly answer: FileAnswer;
+  /** The same for those who ask for what is stored, and for whom no source may be asked. */
+  readonly cachedOnly: FileAnswer;
+}
+
+/** One request's wish: whether a source may be asked. */
+interface ZipOptions {
+  readonly cachedOnly: boolean;
 }
 
 interface ZipPorts {
@@ -32,8 +41,14 @@ interface ZipPorts {
   readonly clock: Clock;
 }
 
+interface OpenOptions extends ZipOptions {
+  readonly range: ByteRange | undefined;
+}
+
+type Reopened = NonNullable<Awaited<ReturnType<FileStore["reopen"]>>>;
+
 const KNOWN_ZIPS_BYTES = 4 * 1024 * 1024;
-const KNOWN_ZIP_BYTES = 900;
+const KNOWN_ZIP_BYTES = 1500;
 const SHARED_DIGEST_MS = 3000;
 const DIGEST_AGAIN_MS = 24 * 3600 * 1000;
 // Up to this size, which takes some 30 ms, a zip is digested before its first byte goes out; above
@@ -43,7 +58,8 @@ const MAX_DIGEST_FIRST_BYTES = 16 * 1024 * 1024;
 /**
  * Stored zips, digested on their first read and then passed through natively.
  *
- * A read of a slice is not checked.
+ * A read of a slice is not checked, and neither is a length alone, but for what one question to
+ * storage shows: once a zip is known to be damaged, all its answers agree.
  */
 export class StoredZips {
   readonly #ports: ZipPorts;
@@ -58,9 +74,10 @@ export class StoredZips {
    *
    * @param key From {@link toKey}.
    */
-  findDigested(key: string): FileAnswer | undefined {
+  findDigested(key: string, { cachedOnly }: ZipOptions): FileAnswer | undefined {
     const zip = this.#known.get(key);
-    return zip?.validator === undefined ? undefined : zip.answer;
+    if (zip?.validator === undefined) return undefined;
+    return cachedOnly ? zip.cachedOnly : zip.answer;
   }
 
   /** What the store said of the bytes when their digest was right. */
@@ -69,82 +86,138 @@ export class StoredZips {
   }
 
   /** The zip, if it is committed. */
-  async find(scope: Scope, request: FileRequest): Promise<FileAnswer | undefined> {
+  async find(
+    scope: Scope,
+    request: FileRequest,
+    { cachedOnly }: ZipOptions,
+  ): Promise<FileAnswer | undefined> {
+    const zip = await this.#findKnown(scope, request);
+    return cachedOnly ? zip?.cachedOnly : zip?.answer;
+  }
+
+  /**
+   * The zip, if it is committed, for a client who will not read the whole of it.
+   *
+   * What storage says of the bytes must fit the record, and the bytes that were digested.
+   *
+   * @throws ProxyError as a read of the whole does, where it does not fit.
+   */
+  async findFitting(
+    scope: Scope,
+    request: FileRequest,
+    options: ZipOptions,
+  ): Promise<FileAnswer | undefined> {
+    const zip = await this.#findKnown(scope, request);
+    if (zip === undefined) return undefined;
+    if (!(await this.#isFitting(scope, request, zip))) {
+      await this.#restore(scope, request, options);
+    }
+    return await this.find(scope, request, options);
+  }
+
+  async #findKnown(scope: Scope, request: FileRequest): Promise<KnownZip | undefined> {
     const key = toKey(scope, request);
     const known = this.#known.get(key);
-    if (known !== undefined) return known.answer;
+    if (known !== undefined) return known;
     const record = await this.#ports.files.readRecord(scope, request.path);
     if (record === undefined) return undefined;
     // Whoever came first while this one was reading: all must share one digest.
     const first = this.#known.get(key);
-    if (first !== undefined) return first.answer;
+    if (first !== undefined) return first;
     const { verifier } = this.#ports;
     if (record.verified === "none" && verifier.requiresProof(scope, request)) return undefined;
+    const toAnswer = (options: ZipOptions): FileAnswer => ({
+      kind: "file",
+      verified: record.verified,
+      sizeBytes: record.sizeBytes,
+      sha256: record.sha256,
+      contentType: CONTENT_TYPES.zip,
+      immutable: true,
+      location: `${scope}/${request.path}`,
+      isDigested: () => this.#isDigested(scope, request, zip),
+      open: (range) => this.#open(scope, request, zip, { ...options, range }),
+    });
     const zip: KnownZip = {
       record,
       validator: undefined,
+      damagedAs: undefined,
       digestedAtMs: 0,
       digesting: undefined,
-      answer: {
-        kind: "file",
-        verified: record.verified,
-        sizeBytes: record.sizeBytes,
-        sha256: record.sha256,
-        contentType: CONTENT_TYPES.zip,
-        immutable: true,
-        location: `${scope}/${request.path}`,
-        isDigested: () => this.#isDigested(scope, request, zip),
-        open: (range) => this.#open(scope, request, zip, range),
-      },
+      answer: toAnswer({ cachedOnly: false }),
+      cachedOnly: toAnswer({ cachedOnly: true }),
     };
     this.#known.set(key, zip, 2 * key.length + KNOWN_ZIP_BYTES);
-    return zip.answer;
+    return zip;
+  }
+
+  async #isFitting(scope: Scope, request: FileRequest, zip: KnownZip): Promise<boolean> {
+    const state = await this.#ports.files.readState(scope, request.path);
+    if (state?.sizeBytes !== zip.record.sizeBytes || state.validator === zip.damagedAs)
+      return false;
+    if (zip.validator === undefined || state.validator === zip.validator) return true;
+    return await this.#digestTogether(scope, request, zip);
   }
 
   async #isDigested(scope: Scope, request: FileRequest, zip: KnownZip): Promise<boolean> {
     if (this.#ports.clock.now() - zip.digestedAtMs >= DIGEST_AGAIN_MS) return false;
-    return (await this.#ports.files.readValidator(scope, request.path)) === zip.validator;
+    const state = await this.#ports.files.readState(scope, request.path);
+    return state?.validator === zip.validator;
   }
 
   async #open(
     scope: Scope,
     request: FileRequest,
     zip: KnownZip,
-    range: ByteRange | undefined,
+    options: OpenOptions,
   ): Promise<ReadableStream<Uint8Array>> {
+    const { range } = options;
     const file = await this.#ports.files.reopen(scope, request.path, range);
-    if (file === undefined) return await this.#restoreAndOpen(scope, request, zip, range);
+    if (file === undefined) {
+      // Storage may go on saying that it has them.
+      zip.damagedAs = (await this.#ports.files.readState(scope, request.path))?.validator;
+      return await this.#restoreAndOpen(scope, request, zip, options);
+    }
     const isDigested =
       file.validator === zip.validator &&
       this.#ports.clock.now() - zip.digestedAtMs < DIGEST_AGAIN_MS;
     if (isDigested || range !== undefined) return file.body;
-    if (zip.record.sizeBytes > MAX_DIGEST_FIRST_BYTES) {
-      return this.#digestOnTheWay(scope, request, zip, file);
+    const isDamaged = file.validator === zip.damagedAs;
+    if (!isDamaged && zip.record.sizeBytes > MAX_DIGEST_FIRST_BYTES) {
+      return this.#digestOnTheWay(scope, request, zip, { ...options, file });
     }
     await file.body.cancel();
-    // One digest serves all who came at once; each then gets the file as it is.
-    zip.digesting ??= this.#digest(scope, request, zip);
-    // Who waits for the request of another must not wait for ever: that one may be cancelled.
-    const shared = await Promise.race([zip.digesting, this.#ports.clock.wait(SHARED_DIGEST_MS)]);
-    if (!(shared ?? (await this.#digest(scope, request, zip))))
-      return await this.#restoreAndOpen(scope, request, zip, range);
+    if (isDamaged || !(await this.#digestTogether(scope, request, zip))) {
+      return await this.#restoreAndOpen(scope, request, zip, options);
+    }
     const good = await this.#ports.files.reopen(scope, request.path);
     if (good === undefined) throw new ProxyError("storage_unavailable", "the stored file is gone");
     return good.body;
   }
 
+  /** One digest serves all who came at once; each then gets the file as it is. */
+  async #digestTogether(scope: Scope, request: FileRequest, zip: KnownZip): Promise<boolean> {
+    zip.digesting ??= this.#digest(scope, request, zip);
+    // Who waits for the request of another must not wait for ever: that one may be cancelled.
+    const shared = await Promise.race([zip.digesting, this.#ports.clock.wait(SHARED_DIGEST_MS)]);
+    return shared ?? (await this.#digest(scope, request, zip));
+  }
+
   /** Read a whole zip for its digest alone; whether it is right. */
   async #digest(scope: Scope, request: FileRequest, zip: KnownZip): Promise<boolean> {
+    let validator: string | undefined;
     try {
       const file = await this.#ports.files.reopen(scope, request.path);
       if (file === undefined) return false;
+      ({ validator } = file);
       const hash = createHash("sha256");
       for await (const chunk of file.body) hash.update(chunk);
-      if (hash.digest("hex") !== zip.record.sha256) return false;
-      this.#noteDigested(zip, file.validator);
-      return true;
+      const isRight = hash.digest("hex") === zip.record.sha256;
+      if (isRight) this.#noteDigested(zip, validator);
+      else zip.damagedAs = validator;
+      return isRight;
     } catch {
       // A body that breaks off is damaged as well.
+      zip.damagedAs = validator;
       return false;
     } finally {
       zip.digesting = undefined;
@@ -156,7 +229,7 @@ export class StoredZips {
     scope: Scope,
     request: FileRequest,
     zip: KnownZip,
-    file: { readonly body: ReadableStream<Uint8Array>; readonly validator: string },
+    { cachedOnly, file }: ZipOptions & { readonly file: Reopened },
   ): ReadableStream<Uint8Array> {
     const { readable, writable } = new FixedLengthStream(zip.record.sizeBytes);
     const writer = writable.getWriter();
@@ -164,7 +237,8 @@ export class StoredZips {
       const last = await passOn(file.body, writer, zip.record.sha256);
       if (last === "gone") return;
       if (last === "damaged") {
-        await this.#restore(scope, request).catch(() => undefined);
+        zip.damagedAs = file.validator;
+        await this.#restore(scope, request, { cachedOnly }).catch(() => undefined);
         throw new ProxyError("storage_unavailable", "the stored file is damaged");
       }
       this.#noteDigested(zip, file.validator);
@@ -179,9 +253,9 @@ export class StoredZips {
     scope: Scope,
     request: FileRequest,
     zip: KnownZip,
-    range: ByteRange | undefined,
+    { cachedOnly, range }: OpenOptions,
   ): Promise<ReadableStream<Uint8Array>> {
-    await this.#restore(scope, request);
+    await this.#restore(scope, request, { cachedOnly });
     const file = await this.#ports.files.open(scope, request.path, range);
     if (file === undefined) throw new ProxyError("storage_unavailable", "the stored file is gone");
     if (file.record.sha256 === zip.record.sha256) return file.body;
@@ -190,11 +264,13 @@ export class StoredZips {
     throw new ProxyError("unavailable", "the stored file was damaged and is restored; ask again");
   }
 
-  async #restore(scope: Scope, request: FileRequest): Promise<void> {
-    this.#known.delete(toKey(scope, request));
-    const options = { stream: false, damaged: true } as const;
+  /** Have the coordinator restore a zip; what was known of it is forgotten when it has. */
+  async #restore(scope: Scope, request: FileRequest, { cachedOnly }: ZipOptions): Promise<void> {
+    if (cachedOnly) throw new ProxyError("storage_unavailable", "the stored file is damaged");
+    const options = { stream: false, damaged: "bytes" } as const;
     const outcome = await this.#ports.coordinators.file(scope, request, options);
     if (outcome.kind === "failed") throw fromErrorValue(outcome.error);
+    this.#known.delete(toKey(scope, request));
   }
 
   #noteDigested(zip: KnownZip, validator: string): void {

@@ -12,7 +12,6 @@ export interface VerifyPorts {
   readonly coordinators: Coordinators;
   readonly events: EventSink;
   readonly clock: Clock;
-  newName(): string;
   /**
    * Ask the checksum database again; undefined to trust the records in that.
    *
@@ -28,16 +27,26 @@ export interface Damage {
   /** `{scope}/{path}` of the file. */
   readonly file: string;
   readonly problem: string;
-  /** `kept`: the database cannot prove it today, or the storage lets it not be moved. */
-  readonly action: "restored" | "quarantined" | "kept";
+  /**
+   * `lost`: the bytes were gone before; like `quarantined` ones they are missed until a source has
+   * the same again. `kept`: the database cannot prove it today, or the storage lets it not be moved.
+   */
+  readonly action: "restored" | "quarantined" | "lost" | "kept";
+}
+
+interface Finding {
+  readonly problem: string;
+  /** Whether the record itself is unreadable, or says what cannot be. */
+  readonly isRecordWrong: boolean;
 }
 
 /**
  * Check one stored file against its record: size, sha256 and h1, and, where asked for, the
  * database.
  *
- * A damaged file is restored from its source if that has the same; otherwise it is moved to
- * quarantine, and whoever asks for it next fetches it anew.
+ * Its coordinator restores a damaged file from its source if that has the same; otherwise the bytes
+ * move to quarantine. Their record stays, so that nothing else takes their place, unless it is the
+ * record that is wrong: then whoever asks for the file next fetches it anew.
  *
  * @returns What was wrong, or undefined.
  */
@@ -48,40 +57,49 @@ export async function verifyFile(
 ): Promise<Damage | undefined> {
   const request = parseModuleRequest(path);
   if ("problem" in request || !isFileRequest(request)) return undefined;
-  const file = `${scope}/${path}`;
-  const problem = await findDamage(ports, scope, request);
-  if (problem === undefined) return await findDoubt(ports, scope, request);
+  const found = await findDamage(ports, scope, request);
+  if (found === undefined) return await findDoubt(ports, scope, request);
+  const { problem } = found;
   ports.events.report({ action: "file-damaged", scope, path, reason: problem });
-  const outcome = await ports.coordinators.file(scope, request, { stream: false, damaged: true });
-  const isFetched = outcome.kind === "stored" || outcome.kind === "bytes";
-  const isRestored = isFetched && (await findDamage(ports, scope, request)) === undefined;
-  if (isRestored) return { file, problem, action: "restored" };
-  try {
-    await ports.files.quarantine(scope, path, ports.newName());
-  } catch {
-    return { file, problem, action: "kept" };
-  }
-  ports.events.report({ action: "file-quarantined", scope, path, reason: problem });
-  return { file, problem, action: "quarantined" };
+  const wasThere = (await ports.files.readState(scope, path)) !== undefined;
+  const damaged = found.isRecordWrong ? "disproven" : "bytes";
+  await ports.coordinators.file(scope, request, { stream: false, damaged });
+  const isRestored = (await findDamage(ports, scope, request)) === undefined;
+  const isThere = (await ports.files.readState(scope, path)) !== undefined;
+  const unmended = isThere ? "kept" : wasThere ? "quarantined" : "lost";
+  return { file: `${scope}/${path}`, problem, action: isRestored ? "restored" : unmended };
 }
 
 async function findDamage(
   ports: VerifyPorts,
   scope: Scope,
   request: FileRequest,
-): Promise<string | undefined> {
+): Promise<Finding | undefined> {
   const record = await ports.files.readRecord(scope, request.path);
-  if (record === undefined) return "the record is unreadable";
+  if (record === undefined) return { problem: "the record is unreadable", isRecordWrong: true };
+  const problem = await findWrongBytes(ports, scope, request, record);
+  if (problem !== undefined) return { problem, isRecordWrong: false };
+  if (request.kind === "info") return undefined;
+  const h1 = await computeH1(ports, scope, request, record);
+  if (h1 !== record.h1) {
+    return { problem: `h1 is ${h1}, recorded is ${record.h1 ?? "none"}`, isRecordWrong: true };
+  }
+  const proof = await tryProveAgain(ports, scope, request, h1);
+  if (proof?.code !== "checksum_mismatch") return undefined;
+  return { problem: proof.publicDetail, isRecordWrong: true };
+}
+
+async function findWrongBytes(
+  ports: VerifyPorts,
+  scope: Scope,
+  request: FileRequest,
+  record: FileRecord,
+): Promise<string | undefined> {
   const stored = await ports.files.reopen(scope, request.path).catch(() => undefined);
   if (stored === undefined) return "the file is missing";
   const sha256 = await tryDigest(stored.body, record.sizeBytes, ports.clock);
   if (sha256 === undefined) return "the file cannot be read, or is longer than recorded";
-  if (sha256 !== record.sha256) return `sha256 is ${sha256}, recorded is ${record.sha256}`;
-  if (request.kind === "info") return undefined;
-  const h1 = await computeH1(ports, scope, request, record);
-  if (h1 !== record.h1) return `h1 is ${h1}, recorded is ${record.h1 ?? "none"}`;
-  const proof = await tryProveAgain(ports, scope, request, h1);
-  return proof?.code === "checksum_mismatch" ? proof.publicDetail : undefined;
+  return sha256 === record.sha256 ? undefined : `sha256 is ${sha256}, recorded is ${record.sha256}`;
 }
 
 /** What the database could not prove today: no damage, but somebody should know. */

@@ -3,12 +3,14 @@ import { ProxyError } from "../errors/proxy-error.ts";
 import { formatFileRecord, tryParseFileRecord } from "./record-text.ts";
 import type {
   ByteRange,
+  FilePage,
   FileRecord,
   FileStore,
   OpenFile,
   Scope,
   StagedFile,
   StagingWriter,
+  StoredState,
 } from "../proxy/ports.ts";
 import { DiskFolder } from "./disk-folder.ts";
 import { walkModules } from "./disk-walk.ts";
@@ -47,8 +49,8 @@ export class DiskFileStore implements FileStore {
     return { record, body: file.body, validator: file.validator };
   }
 
-  async readValidator(scope: Scope, path: string): Promise<string | undefined> {
-    return await this.#folder.readValidator(`${scope}/${path}`);
+  async readState(scope: Scope, path: string): Promise<StoredState | undefined> {
+    return await this.#folder.readState(`${scope}/${path}`);
   }
 
   async reopen(scope: Scope, path: string, range?: ByteRange): Promise<Reopened | undefined> {
@@ -101,14 +103,29 @@ export class DiskFileStore implements FileStore {
   async quarantine(scope: Scope, path: string, name: string): Promise<void> {
     const record = await this.#folder.readText(`${scope}/${path}${RECORD_SUFFIX}`);
     await this.#folder.delete(`${scope}/${path}${RECORD_SUFFIX}`);
-    const file = await this.#folder.get(`${scope}/${path}`);
-    if (file !== undefined) {
-      await this.#folder.put(quarantineKey(scope, path, name), file.body);
-      await this.#folder.delete(`${scope}/${path}`);
-    }
+    await this.setAside(scope, path, name);
     if (record !== undefined) {
       await this.#folder.put(`${quarantineKey(scope, path, name)}${RECORD_SUFFIX}`, record);
     }
+  }
+
+  async setAside(scope: Scope, path: string, name: string): Promise<void> {
+    const state = await this.readState(scope, path);
+    if (state === undefined) return;
+    await this.#copy(`${scope}/${path}`, quarantineKey(scope, path, name), state.sizeBytes);
+    await this.#folder.delete(`${scope}/${path}`);
+  }
+
+  async putBack(
+    scope: Scope,
+    path: string,
+    content: Uint8Array | StagedFile,
+    record: FileRecord,
+  ): Promise<void> {
+    if (content instanceof Uint8Array) await this.#folder.put(`${scope}/${path}`, content);
+    else await this.#copy(content.key, `${scope}/${path}`, content.sizeBytes);
+    await this.#putRecord(scope, path, record);
+    if (!(content instanceof Uint8Array)) await content.discard();
   }
 
   stage(name: string): StagingWriter {
@@ -132,10 +149,7 @@ export class DiskFileStore implements FileStore {
     await this.#folder.put(`${scope}/${path}`, text);
   }
 
-  async walk(
-    scope: Scope,
-    cursor: string | undefined,
-  ): Promise<{ paths: string[]; cursor: string | undefined }> {
+  async walk(scope: Scope, cursor: string | undefined): Promise<FilePage> {
     return await walkModules(this.#folder, scope, cursor, RECORD_SUFFIX);
   }
 
@@ -156,11 +170,11 @@ export class DiskFileStore implements FileStore {
 
   async #copy(from: string, to: string, sizeBytes: number): Promise<void> {
     const file = await this.#folder.get(from);
-    if (file === undefined) throw new ProxyError("storage_unavailable", "staged file is gone");
+    if (file === undefined) throw new ProxyError("storage_unavailable", "a file to copy is gone");
     await this.#folder.put(to, file.body);
     // The service takes a body that breaks off for a whole one.
-    if ((await this.#folder.sizeBytes(to)) !== sizeBytes) {
-      throw new ProxyError("storage_unavailable", "copy of a staged file is incomplete");
+    if ((await this.#folder.readState(to))?.sizeBytes !== sizeBytes) {
+      throw new ProxyError("storage_unavailable", "the copy of a file is incomplete");
     }
   }
 }
@@ -189,7 +203,7 @@ function stageOnDisk(folder: DiskFolder, key: string): StagingWriter {
     },
     async finish() {
       await Promise.all([writer.close(), stored]);
-      if ((await folder.sizeBytes(key)) !== sizeBytes) {
+      if ((await folder.readState(key))?.sizeBytes !== sizeBytes) {
         throw new ProxyError("storage_unavailable", "staged file is incomplete");
       }
       return {

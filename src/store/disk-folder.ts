@@ -1,5 +1,5 @@
 import { ProxyError } from "../errors/proxy-error.ts";
-import type { ByteRange } from "../proxy/ports.ts";
+import type { ByteRange, StoredState } from "../proxy/ports.ts";
 
 /** One entry of a folder. */
 export interface FolderEntry {
@@ -35,9 +35,11 @@ export class DiskFolder {
     };
   }
 
-  async readValidator(key: string): Promise<string | undefined> {
+  async readState(key: string): Promise<StoredState | undefined> {
     const response = await this.#send("HEAD", key);
-    return response && toValidator(response, false);
+    if (response === undefined) return undefined;
+    const sizeBytes = Number(response.headers.get("Content-Length"));
+    return { sizeBytes, validator: toValidator(response, false) };
   }
 
   async read(key: string): Promise<Uint8Array | undefined> {
@@ -70,12 +72,6 @@ export class DiskFolder {
   async list(key: string): Promise<FolderEntry[]> {
     const response = await this.#send("GET", key);
     return response === undefined ? [] : await response.json<FolderEntry[]>();
-  }
-
-  /** Size of a file, or -1 when there is none. */
-  async sizeBytes(key: string): Promise<number> {
-    const response = await this.#send("HEAD", key);
-    return response === undefined ? -1 : Number(response.headers.get("Content-Length"));
   }
 
   /** Milliseconds since the epoch; 0 when there is no such file. */

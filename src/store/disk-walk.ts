@@ -1,4 +1,4 @@
-import type { Scope } from "../proxy/ports.ts";
+import type { FilePage, Scope } from "../proxy/ports.ts";
 import type { DiskFolder } from "./disk-folder.ts";
 
 const MAX_PATHS_PER_PAGE = 2000;
@@ -10,25 +10,28 @@ const VERSIONS_FOLDER = "@v";
  * The cursor is the last folder of versions that was read, so a page costs a listing of that
  * folder's ancestors and of what follows, however large the whole store is.
  *
- * @returns Paths below the scope of files that have a record.
+ * @returns Paths below the scope of files that have a record, and which of them are not there.
  */
 export async function walkModules(
   folder: DiskFolder,
   scope: Scope,
   cursor: string | undefined,
   recordSuffix: string,
-): Promise<{ paths: string[]; cursor: string | undefined }> {
+): Promise<FilePage> {
   const paths: string[] = [];
+  const lost: string[] = [];
   let last: string | undefined;
 
   /** Returns whether the page is full. */
   async function visit(path: string, after: readonly string[]): Promise<boolean> {
     const entries = await folder.list(path === "" ? scope : `${scope}/${path}`);
     if (path.endsWith(`/${VERSIONS_FOLDER}`)) {
-      for (const { name } of entries) {
-        if (name.endsWith(recordSuffix)) {
-          paths.push(`${path}/${name.slice(0, -recordSuffix.length)}`);
-        }
+      const names = new Set(entries.map(({ name }) => name));
+      for (const name of names) {
+        if (!name.endsWith(recordSuffix)) continue;
+        const file = name.slice(0, -recordSuffix.length);
+        paths.push(`${path}/${file}`);
+        if (!names.has(file)) lost.push(`${path}/${file}`);
       }
       last = path;
       return paths.length >= MAX_PATHS_PER_PAGE;
@@ -46,5 +49,5 @@ export async function walkModules(
   }
 
   const isFull = await visit("", cursor === undefined ? [] : cursor.split("/"));
-  return { paths, cursor: isFull ? last : undefined };
+  return { paths, lost, cursor: isFull ? last : undefined };
 }

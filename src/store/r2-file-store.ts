@@ -3,18 +3,22 @@ import { ProxyError } from "../errors/proxy-error.ts";
 import { formatFileRecord, tryParseFileRecord } from "./record-text.ts";
 import type {
   ByteRange,
+  FilePage,
   FileRecord,
   FileStore,
   OpenFile,
   Scope,
   StagedFile,
   StagingWriter,
+  StoredState,
 } from "../proxy/ports.ts";
 import { quarantineKey, stagingKey, stagingPrefix } from "./object-key.ts";
 
 // R2 wants equal parts of at least 5 MiB; this is also what one staged file costs in memory.
 const PART_BYTES = 8 * 1024 * 1024;
 const CREATE_ONLY: R2Conditional = { etagDoesNotMatch: "*" };
+// The metadata that an object has when its bytes were set aside: the name that they went by.
+const LOST = "lost";
 const MODULE_FILE = /\/@v\/[^/]+\.(?:info|mod|zip)$/;
 
 /**
@@ -46,8 +50,10 @@ export class R2FileStore implements FileStore {
     return { record, body: object.body, validator: object.httpEtag };
   }
 
-  async readValidator(scope: Scope, path: string): Promise<string | undefined> {
-    return (await reach(this.#bucket.head(`${scope}/${path}`)))?.httpEtag;
+  async readState(scope: Scope, path: string): Promise<StoredState | undefined> {
+    const object = await reach(this.#bucket.head(`${scope}/${path}`));
+    if (object === null || isLost(object)) return undefined;
+    return { sizeBytes: object.size, validator: object.httpEtag };
   }
 
   async reopen(
@@ -82,11 +88,15 @@ export class R2FileStore implements FileStore {
   }
 
   async updateRecord(scope: Scope, path: string, record: FileRecord): Promise<void> {
-    const object = await this.#get(`${scope}/${path}`);
+    const object = await this.#getObject(`${scope}/${path}`);
     if (object === undefined) throw new ProxyError("storage_unavailable", "file is gone");
+    const { sha256, customMetadata } = toPutOptions(record);
+    const options: R2PutOptions = isLost(object)
+      ? { customMetadata: { ...object.customMetadata, ...customMetadata } }
+      : { customMetadata, sha256 };
     // Metadata cannot be changed in place; the condition keeps whatever was put in the meantime.
-    const options = { ...toPutOptions(record), onlyIf: { etagMatches: object.etag } };
-    await reach(this.#bucket.put(`${scope}/${path}`, object.body, options));
+    const onlyIf = { etagMatches: object.etag };
+    await reach(this.#bucket.put(`${scope}/${path}`, object.body, { ...options, onlyIf }));
   }
 
   async replace(scope: Scope, path: string, body: Uint8Array, record: FileRecord): Promise<void> {
@@ -98,15 +108,33 @@ export class R2FileStore implements FileStore {
   }
 
   async quarantine(scope: Scope, path: string, name: string): Promise<void> {
-    const object = await this.#get(`${scope}/${path}`);
-    if (object !== undefined) {
-      await reach(
-        this.#bucket.put(quarantineKey(scope, path, name), object.body, {
-          customMetadata: object.customMetadata ?? {},
-        }),
-      );
-    }
+    const object = await this.#getObject(`${scope}/${path}`);
+    if (object !== undefined) await this.#copyAside(scope, path, name, object);
     await this.remove(scope, path);
+  }
+
+  async setAside(scope: Scope, path: string, name: string): Promise<void> {
+    const object = await this.#getObject(`${scope}/${path}`);
+    if (object === undefined || isLost(object)) return;
+    await this.#copyAside(scope, path, name, object);
+    // The record is metadata: an empty object goes on carrying it. The condition keeps what was put
+    // in the meantime.
+    const customMetadata = { ...object.customMetadata, [LOST]: name };
+    const onlyIf = { etagMatches: object.etag };
+    const options = { customMetadata, onlyIf };
+    await reach(this.#bucket.put(`${scope}/${path}`, new Uint8Array(), options));
+  }
+
+  async putBack(
+    scope: Scope,
+    path: string,
+    content: Uint8Array | StagedFile,
+    record: FileRecord,
+  ): Promise<void> {
+    const body = content instanceof Uint8Array ? content : (await this.#get(content.key))?.body;
+    if (body === undefined) throw new ProxyError("storage_unavailable", "staged file is gone");
+    await reach(this.#bucket.put(`${scope}/${path}`, body, toPutOptions(record)));
+    if (!(content instanceof Uint8Array)) await content.discard();
   }
 
   stage(name: string): StagingWriter {
@@ -135,17 +163,19 @@ export class R2FileStore implements FileStore {
     await reach(this.#bucket.put(`${scope}/${path}`, text));
   }
 
-  async walk(
-    scope: Scope,
-    cursor: string | undefined,
-  ): Promise<{ paths: string[]; cursor: string | undefined }> {
+  async walk(scope: Scope, cursor: string | undefined): Promise<FilePage> {
+    const prefix = `${scope}/`;
+    const options: R2ListOptions = { prefix, include: ["customMetadata"] };
     const page = await reach(
-      this.#bucket.list({ prefix: `${scope}/`, ...(cursor === undefined ? {} : { cursor }) }),
+      this.#bucket.list(cursor === undefined ? options : { ...options, cursor }),
     );
-    const paths = page.objects
-      .filter(({ key }) => MODULE_FILE.test(key))
-      .map(({ key }) => key.slice(scope.length + 1));
-    return { paths, cursor: page.truncated ? page.cursor : undefined };
+    const objects = page.objects.filter(({ key }) => MODULE_FILE.test(key));
+    const toPath = ({ key }: R2Object): string => key.slice(prefix.length);
+    return {
+      paths: objects.map(toPath),
+      lost: objects.filter(isLost).map(toPath),
+      cursor: page.truncated ? page.cursor : undefined,
+    };
   }
 
   async sweep(olderThanMs: number): Promise<number> {
@@ -158,7 +188,27 @@ export class R2FileStore implements FileStore {
     return count;
   }
 
+  async #copyAside(scope: Scope, path: string, name: string, object: R2ObjectBody): Promise<void> {
+    const { body, customMetadata = {} } = object;
+    await reach(this.#bucket.put(quarantineKey(scope, path, name), body, { customMetadata }));
+  }
+
+  /** An object with bytes of its file. */
   async #get(key: string, range?: ByteRange): Promise<R2ObjectBody | undefined> {
+    try {
+      const object = await this.#getObject(key, range);
+      if (object === undefined || !isLost(object)) return object;
+      await object.body.cancel();
+      return undefined;
+    } catch (error) {
+      // No range lies within an object whose bytes were set aside.
+      const object = range === undefined ? null : await reach(this.#bucket.head(key));
+      if (object !== null && isLost(object)) return undefined;
+      throw error;
+    }
+  }
+
+  async #getObject(key: string, range?: ByteRange): Promise<R2ObjectBody | undefined> {
     const options: R2GetOptions =
       range === undefined
         ? {}
@@ -199,8 +249,16 @@ export class R2FileStore implements FileStore {
   }
 }
 
-function toPutOptions(record: FileRecord): R2PutOptions {
+function toPutOptions(record: FileRecord): {
+  readonly sha256: string;
+  readonly customMetadata: { readonly record: string };
+} {
   return { sha256: record.sha256, customMetadata: { record: formatFileRecord(record) } };
+}
+
+/** Whether an object has no bytes of its file any more, only the record. */
+function isLost({ customMetadata }: R2Object): boolean {
+  return customMetadata?.[LOST] !== undefined;
 }
 
 function toRecord(object: R2Object): FileRecord | undefined {

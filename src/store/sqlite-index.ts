@@ -124,6 +124,18 @@ export class SqliteIndex implements AnswerIndex {
     this.addStored(scope, escapedPath, [{ version, kinds: [kind] }]);
   }
 
+  noteLost(scope: Scope, { escapedPath, version, kind }: FileRequest): void {
+    const { rowsWritten } = this.#storage.sql.exec(
+      `UPDATE stored SET kinds = kinds & ~?1
+       WHERE scope = ?2 AND escaped_path = ?3 AND version = ?4 AND kinds & ?1`,
+      KIND_BITS[kind],
+      scope,
+      escapedPath,
+      version,
+    );
+    if (rowsWritten > 0) this.#schedule({ scope, escapedPath, what: "tree" }, TREE_DELAY_MS);
+  }
+
   #isNoted(scope: Scope, escapedPath: string, version: string): boolean {
     const rows = this.#storage.sql
       .exec(

@@ -15,6 +15,7 @@ import { describe, it } from "vitest";
 import { FakeUpstream } from "../support/fake-upstream.ts";
 import { makeLargeModule, makeModule, type ModuleFixture } from "../support/module-fixture.ts";
 import { type RunningServer, startServer, STORAGES } from "../support/start-server.ts";
+import { makeTempFolder } from "../support/temp-folder.ts";
 
 const UNREACHABLE = "http://127.0.0.1:9";
 const MEBIBYTE = 1024 * 1024;
@@ -97,13 +98,135 @@ describe.each(STORAGES)("damage to stored files with --storage %s", (storage) =>
   });
 });
 
+describe.each(STORAGES)("a zip that is damaged in --storage %s", (storage) => {
+  // Guarantee: cached-only never asks a source, whatever is found.
+  it.for(WAYS)(
+    "%s: is an error of the cached-only address, which asks no source",
+    async ([what, damage], { expect, onTestFinished }) => {
+      const host = what.replaceAll(" ", "-");
+      const modules = [
+        makeModule({ path: `${host}.test/small`, version: "v1.0.0" }),
+        makeLargeModule(`${host}.test/large`, "v1.0.0", 17 * MEBIBYTE),
+      ];
+      const upstream = await FakeUpstream.start(modules);
+      onTestFinished(async () => await upstream.down());
+      const server = await restartDamaged(storage, upstream.url, modules, damage);
+      onTestFinished(async () => await server.stop().then(() => undefined));
+      const asked = upstream.requests.length;
+      const asker = { headers: { "Disable-Module-Fetch": "true" } };
+      for (const { base, info, mod, zip } of modules) {
+        for (const [kind, bytes] of [
+          ["info", info],
+          ["mod", mod],
+          ["zip", zip],
+        ] as const) {
+          for (const time of [1, 2]) {
+            const outcome = await outcomeOf(
+              server,
+              `/cached-only/${base}.${kind}`,
+              Buffer.from(bytes),
+            );
+            const isFirstOfLarge = base.includes("large") && kind === "zip" && time === 1;
+            const allowed = isFirstOfLarge ? ["503", "broken"] : ["503"];
+            expect(allowed, `${base}.${kind} ${time}: ${outcome}`).toContain(outcome);
+          }
+          const { status } = await server.ask(`/${base}.${kind}`, { ...asker, method: "HEAD" });
+          expect({ base, kind, status }).toEqual({ base, kind, status: 503 });
+        }
+      }
+      expect(upstream.requests.slice(asked)).toEqual([]);
+      // The ordinary address may ask, and then there is something to answer from.
+      for (const { base, zip } of modules) {
+        await outcomeOf(server, `/${base}.zip`, Buffer.from(zip));
+        const outcome = await outcomeOf(server, `/cached-only/${base}.zip`, Buffer.from(zip));
+        expect(outcome).toBe("200");
+      }
+    },
+  );
+
+  it.for(WAYS)(
+    "%s: HEAD, a range and a condition agree with GET once it is known",
+    async ([what, damage], { expect, onTestFinished }) => {
+      const module = makeModule({ path: `${what.replaceAll(" ", "-")}.test/m`, version: "v1.0.0" });
+      const upstream = await FakeUpstream.start([module]);
+      onTestFinished(async () => await upstream.down());
+      const data = makeTempFolder("damaged");
+      const server = await restartDamaged(storage, upstream.url, [module], damage, data);
+      await upstream.down();
+      const path = `/${module.base}.zip`;
+      const ways = async (at: RunningServer): Promise<number[]> => [
+        (await at.ask(path, { method: "HEAD" })).status,
+        (await at.ask(path, { headers: { Range: "bytes=0-3" } })).status,
+        (await at.ask(path, { headers: { "If-None-Match": '"other"' } })).status,
+      ];
+      // Where storage itself shows the damage, nobody has to read the bytes first.
+      if (what !== "a flipped bit" && storage === "disk") {
+        expect(await ways(server)).toEqual([503, 503, 503]);
+      }
+      expect((await server.ask(path)).status).toBe(503);
+      expect(await ways(server)).toEqual([503, 503, 503]);
+      await server.stop();
+      // It stays known over a restart: damaged bytes are not left where they can be read.
+      const again = await startServer({ storage, data, upstream: upstream.url });
+      onTestFinished(async () => await again.stop().then(() => undefined));
+      if (storage === "disk" || what === "a flipped bit") {
+        expect(await ways(again)).toEqual([503, 503, 503]);
+      }
+      await upstream.up();
+      expect(await outcomeOf(again, path, Buffer.from(module.zip))).toBe("200");
+      expect(await ways(again)).toEqual([200, 206, 200]);
+    },
+  );
+
+  it("HEAD and ranges agree with GET when the bytes change behind a server that knows them", async ({
+    expect,
+    onTestFinished,
+  }) => {
+    const module = makeModule({ path: "behind.test/m", version: "v1.0.0" });
+    const upstream = await FakeUpstream.start([module]);
+    onTestFinished(async () => await upstream.down());
+    const server = await startServer({ storage, upstream: upstream.url });
+    onTestFinished(async () => await server.stop().then(() => undefined));
+    const path = `/${module.base}.zip`;
+    for (let times = 0; times < 2; times++) expect((await server.ask(path)).status).toBe(200);
+    await upstream.down();
+    damageAll(server.data, [module], unlinkSync, ["zip"]);
+    // The simulated bucket goes on saying that it has what was deleted below it.
+    if (storage === "r2") expect((await server.ask(path)).status).toBe(503);
+    expect((await server.ask(path, { method: "HEAD" })).status).toBe(503);
+    expect((await server.ask(path, { headers: { Range: "bytes=0-3" } })).status).toBe(503);
+    expect((await server.ask(path)).status).toBe(503);
+  });
+});
+
+/** A server on data that an earlier one has stored and that were damaged since. */
+async function restartDamaged(
+  storage: (typeof STORAGES)[number],
+  upstream: string,
+  modules: readonly ModuleFixture[],
+  damage: (file: string) => void,
+  data = makeTempFolder("damaged"),
+): Promise<RunningServer> {
+  const first = await startServer({ storage, data, upstream });
+  for (const { base } of modules) {
+    for (const kind of KINDS) {
+      const { status } = await first.ask(`/${base}.${kind}`);
+      if (status !== 200) throw new Error(`${base}.${kind}: ${status}`);
+    }
+  }
+  await first.stop();
+  damageAll(data, modules, damage);
+  return await startServer({ storage, data, upstream });
+}
+
 /** Change the files that hold a module's answers, wherever the storage keeps them. */
 function damageAll(
   data: string,
   modules: readonly ModuleFixture[],
   damage: (file: string) => void,
+  kinds: readonly (typeof KINDS)[number][] = KINDS,
 ): void {
-  const wanted = new Set(modules.flatMap((module) => KINDS.map((kind) => sha256(module[kind]))));
+  const wanted = new Set(modules.flatMap((module) => kinds.map((kind) => sha256(module[kind]))));
   let count = 0;
   for (const name of readdirSync(data, { recursive: true, encoding: "utf8" })) {
     const file = join(data, name);

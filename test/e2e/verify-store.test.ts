@@ -1,5 +1,5 @@
-// Guarantee: `npm run cli -- verify` finds every damaged file, mends or removes it, and says so by
-// its report and its exit code.
+// Guarantee: `npm run cli -- verify` finds every damaged file, mends it or moves it away, and says so
+// by its report and its exit code. What a file has to be is never forgotten over that.
 
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -10,6 +10,7 @@ import { alertsOf } from "../support/alerts.ts";
 import { FakeUpstream } from "../support/fake-upstream.ts";
 import { makeModule, type ModuleFixture } from "../support/module-fixture.ts";
 import {
+  eventually,
   findNode,
   ROOT,
   type RunningServer,
@@ -17,7 +18,11 @@ import {
   STORAGES,
   type StartOptions,
 } from "../support/start-server.ts";
-import { overwriteStoredRecord, readStoredRecord } from "../support/stored-record.ts";
+import {
+  overwriteStoredRecord,
+  readStoredRecord,
+  readStoredText,
+} from "../support/stored-record.ts";
 import { backendOf, DatabaseFront } from "../support/sumdb/database-front.ts";
 import { TestDatabase } from "../support/sumdb/test-database.ts";
 import { goModHash } from "../../src/module/dirhash.ts";
@@ -143,14 +148,80 @@ describe.each(STORAGES)("the verify command with --storage %s", (storage) => {
         status: 200,
         isSame: true,
       });
-      expect((await second.ask(`/cached-only/${lost.base}.${kind}`)).status).toBe(404);
-      expect(second.stored()).not.toContain(`public/${lost.base}.${kind}`);
+      const path = `${lost.base}.${kind}`;
+      for (const at of [`/cached-only/${path}`, `/${path}`]) {
+        expect({ at, status: (await second.ask(at)).status }).toEqual({ at, status: 503 });
+      }
     }
     const quarantined = second.stored().filter((key) => key.startsWith("system/quarantine/"));
     expect(quarantined.length).toBeGreaterThanOrEqual(3);
     expect(alertsOf(second, "file-damaged").length).toBeGreaterThanOrEqual(9);
     expect(alertsOf(second, "file-quarantined").length).toBeGreaterThanOrEqual(3);
+
+    const missed = await verify(second.url);
+    expect(missed.code).toBe(1);
+    expect(actions(missed.stdout)).toEqual(["lost", "lost", "lost"]);
+    upstream.onEverything((request) => undefinedReply(modules, request.path));
+    expect(actions((await verify(second.url)).stdout)).toEqual([
+      "restored",
+      "restored",
+      "restored",
+    ]);
     expect((await verify(second.url)).code).toBe(0);
+  });
+
+  // Guarantee: first bytes stay for ever, also while they are damaged and their source is away.
+  it("keeps what a file has to be: other content is refused until a source has the same again", async ({
+    expect,
+    onTestFinished,
+  }) => {
+    const upstream = await FakeUpstream.start([mended]);
+    onTestFinished(async () => await upstream.down());
+    const first = await start(upstream, { sumdb: "off" });
+    await fill(first, [mended]);
+    const list = `public/${mended.escapedPath}/@v/list`;
+    expect(await eventually(() => first.stored().includes(list), 5000)).toBe(true);
+    await first.stop();
+    damage(first.data, [mended]);
+
+    await upstream.down();
+    const second = await start(upstream, { sumdb: "off" }, { data: first.data });
+    const report = await verify(second.url);
+    expect(actions(report.stdout)).toEqual(["quarantined", "quarantined", "quarantined"]);
+    await second.stop();
+
+    await upstream.up();
+    const other = makeModule({
+      path: mended.path,
+      version: mended.version,
+      time: "2022-02-02T02:02:02Z",
+      goMod: `module ${mended.path}\n\ngo 1.20\n`,
+    });
+    upstream.add(other);
+    const third = await start(upstream, { sumdb: "off" }, { data: first.data });
+    onTestFinished(async () => await third.stop().then(() => undefined));
+    for (const kind of KINDS) {
+      const { status } = await third.ask(`/${mended.base}.${kind}`);
+      expect({ kind, status }).toEqual({ kind, status: 503 });
+    }
+    expect(alertsOf(third, "file-lost").length).toBeGreaterThanOrEqual(3);
+    // What is lost is not promised to who reads the files themselves, and the list stays.
+    const reindexed = await run(third.url, "reindex");
+    expect(reindexed.code).toBe(0);
+    const isUnlisted = () => readStoredText(third, list) === "";
+    expect(await eventually(isUnlisted, 5000)).toBe(true);
+    expect((await third.ask(`/cached-only/${mended.escapedPath}/@v/list`)).text).toBe("v1.0.0\n");
+
+    upstream.add(mended);
+    for (const kind of KINDS) {
+      const { status, body } = await third.ask(`/${mended.base}.${kind}`);
+      expect({ kind, status, isSame: body.equals(Buffer.from(mended[kind])) }).toEqual({
+        kind,
+        status: 200,
+        isSame: true,
+      });
+    }
+    expect(await eventually(() => readStoredText(third, list) === "v1.0.0\n", 5000)).toBe(true);
   });
 
   it("says restored of a file whose record was lost and whose source has it again", async ({
@@ -330,12 +401,23 @@ function damage(data: string, modules: readonly ModuleFixture[]): void {
   }
 }
 
-async function verify(
+async function verify(url: string, args: readonly string[] = [], token = ADMIN): Promise<Ended> {
+  return await run(url, "verify", args, token);
+}
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function run(
   url: string,
+  command: string,
   args: readonly string[] = [],
   token = ADMIN,
-): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(findNode(), [join(ROOT, "scripts/cli.ts"), "verify", "--url", url, ...args], {
+): Promise<Ended> {
+  const child = spawn(findNode(), [join(ROOT, "scripts/cli.ts"), command, "--url", url, ...args], {
     env: { ...process.env, ADMIN_TOKEN: token },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -21,6 +21,7 @@ export interface StoreBed {
 const TEAM = "team/0123" as Scope;
 const MEBIBYTE = 1024 * 1024;
 const MAX_WRITES = 12;
+const SLICE = { offsetBytes: 0, lengthBytes: 1 };
 
 let bases = 0;
 
@@ -65,6 +66,9 @@ export function testFileStore(name: string, makeBed: () => StoreBed): void {
       expect(await store.listSystem(`nothing-${bases}`)).toEqual([]);
       await store.remove(PUBLIC_SCOPE, path);
       await store.quarantine(PUBLIC_SCOPE, path, "q");
+      expect(await store.readState(PUBLIC_SCOPE, path)).toBeUndefined();
+      await store.setAside(PUBLIC_SCOPE, path, "q");
+      expect(await store.readRecord(PUBLIC_SCOPE, path)).toBeUndefined();
     });
 
     it("scopes do not see each other", async ({ expect }) => {
@@ -103,6 +107,10 @@ export function testFileStore(name: string, makeBed: () => StoreBed): void {
       const second = await bed.open().reopen(PUBLIC_SCOPE, path);
       await Promise.all([drain(first?.body), drain(second?.body)]);
       expect(second?.validator).toBe(first?.validator);
+      expect(await store.readState(PUBLIC_SCOPE, path)).toEqual({
+        sizeBytes: 10,
+        validator: first?.validator,
+      });
       const other = incompressible(11);
       await store.replace(PUBLIC_SCOPE, path, other, recordOf(other));
       const third = await store.open(PUBLIC_SCOPE, path);
@@ -143,6 +151,48 @@ export function testFileStore(name: string, makeBed: () => StoreBed): void {
       expect(await readWhole(store, PUBLIC_SCOPE, path)).toEqual(good);
       const kept = await store.readSystem(`quarantine/q${bases}/${PUBLIC_SCOPE}/${path}`);
       expect(kept).toEqual(bad);
+    });
+
+    // Guarantee: what a file has to be is never forgotten because its bytes were damaged.
+    it("setAside() moves the bytes out of reach, and their record keeps the place", async ({
+      expect,
+    }) => {
+      const path = newPath();
+      const [bad, other] = [incompressible(100, 6), incompressible(100, 7)];
+      const record = { ...recordOf(bad), h1: "h1:x" };
+      await store.create(PUBLIC_SCOPE, path, bad, record);
+      const aside = `aside${bases}`;
+      await store.setAside(PUBLIC_SCOPE, path, aside);
+      await store.setAside(PUBLIC_SCOPE, path, `${aside}-again`);
+      const fresh = bed.open();
+      expect(await fresh.readRecord(PUBLIC_SCOPE, path)).toEqual(record);
+      expect(await fresh.open(PUBLIC_SCOPE, path)).toBeUndefined();
+      expect(await fresh.reopen(PUBLIC_SCOPE, path)).toBeUndefined();
+      expect(await fresh.reopen(PUBLIC_SCOPE, path, SLICE)).toBeUndefined();
+      expect(await fresh.readState(PUBLIC_SCOPE, path)).toBeUndefined();
+      expect(await store.readSystem(`quarantine/${aside}/${PUBLIC_SCOPE}/${path}`)).toEqual(bad);
+      expect(await store.readSystem(`quarantine/${aside}-again/${PUBLIC_SCOPE}/${path}`)).toBe(
+        undefined,
+      );
+      expect(await store.create(PUBLIC_SCOPE, path, other, recordOf(other))).toEqual(record);
+      const proven: FileRecord = { ...record, verified: "sumdb" };
+      await store.updateRecord(PUBLIC_SCOPE, path, proven);
+      expect(await fresh.readRecord(PUBLIC_SCOPE, path)).toEqual(proven);
+      expect(await fresh.open(PUBLIC_SCOPE, path)).toBeUndefined();
+      await store.quarantine(PUBLIC_SCOPE, path, `${aside}-last`);
+      expect(await fresh.readRecord(PUBLIC_SCOPE, path)).toBeUndefined();
+    });
+
+    it("putBack() gives a file bytes again, from memory and from staging", async ({ expect }) => {
+      const path = newPath();
+      const [bad, good] = [incompressible(100, 6), incompressible(200, 8)];
+      await store.create(PUBLIC_SCOPE, path, bad, recordOf(bad));
+      await store.putBack(PUBLIC_SCOPE, path, good, recordOf(good));
+      expect(await digest(bed, path)).toBe(recordOf(good).sha256);
+      await store.setAside(PUBLIC_SCOPE, path, `aside${bases++}`);
+      await store.putBack(PUBLIC_SCOPE, path, await stage(store, good), recordOf(good));
+      expect(await digest(bed, path)).toBe(recordOf(good).sha256);
+      expect(await store.listSystem("staging")).toEqual([]);
     });
 
     it("a staged file is read in slices, committed whole, and gone from staging", async ({
@@ -226,14 +276,18 @@ export function testFileStore(name: string, makeBed: () => StoreBed): void {
       );
       for (const path of paths) await store.create(scope, path, body, recordOf(body));
       await store.writeTreeFile(scope, "a.test/x/@v/list", "v1.0.0\n");
+      await store.setAside(scope, "b.test/m/@v/v1.0.0.zip", `aside${bases}`);
       const seen: string[] = [];
+      const lost: string[] = [];
       let cursor: string | undefined;
       do {
         const page = await store.walk(scope, cursor);
         seen.push(...page.paths);
+        lost.push(...page.lost);
         cursor = page.cursor;
       } while (cursor !== undefined);
       expect(seen.toSorted()).toEqual(paths.toSorted());
+      expect(lost).toEqual(["b.test/m/@v/v1.0.0.zip"]);
     });
   });
 
@@ -302,6 +356,32 @@ export function testFileStore(name: string, makeBed: () => StoreBed): void {
           expect(["none", "sumdb"]).toContain(record?.verified);
         },
       });
+    });
+
+    it("setAside() and putBack() never lose the record, nor the file to a mixture", async ({
+      expect,
+    }) => {
+      for (const way of ["setAside", "putBack", "putBackStaged"] as const) {
+        await killEverywhere(bed, {
+          prepare: async (path) => {
+            await heal(bed, path, first);
+            if (way !== "setAside") await bed.open().setAside(PUBLIC_SCOPE, path, `k${bases++}`);
+          },
+          act: async (store, path) => {
+            if (way === "setAside") await store.setAside(PUBLIC_SCOPE, path, `k${bases++}`);
+            else {
+              const content = way === "putBack" ? first : await stage(store, first);
+              await store.putBack(PUBLIC_SCOPE, path, content, recordOf(first));
+            }
+          },
+          check: async (path) => {
+            expect([undefined, recordOf(first).sha256]).toContain(await digest(bed, path));
+            expect(await bed.open().readRecord(PUBLIC_SCOPE, path)).toEqual(recordOf(first));
+            await bed.open().putBack(PUBLIC_SCOPE, path, first, recordOf(first));
+            expect(await digest(bed, path)).toBe(recordOf(first).sha256);
+          },
+        });
+      }
     });
 
     it("quarantine() and remove() leave the whole file or none", async ({ expect }) => {

@@ -12,6 +12,20 @@ export function readStoredRecord(server: Stored, key: string): FileRecord | unde
   return text === undefined ? undefined : (JSON.parse(text) as FileRecord);
 }
 
+/** A stored file as text; undefined when there is none. */
+export function readStoredText({ data, storage }: Stored, key: string): string | undefined {
+  if (storage === "disk") {
+    const file = join(data, "files", key);
+    return existsSync(file) ? readFileSync(file, "utf8") : undefined;
+  }
+  const root = join(data, "r2", "r2");
+  const [blob] = openBuckets(data).flatMap((bucket) => bucket.blob(key) ?? []);
+  const name = readdirSync(root, { recursive: true, encoding: "utf8" }).find(
+    (path) => blob !== undefined && path.endsWith(`/${blob}`),
+  );
+  return name === undefined ? undefined : readFileSync(join(root, name), "utf8");
+}
+
 /** Put another text in the place of the record of a stored file; only while no server runs. */
 export function overwriteStoredRecord(server: Stored, key: string, text: string): void {
   if (server.storage === "disk") {
@@ -50,6 +64,8 @@ function readMetadata({ data }: Stored, key: string): string | undefined {
 }
 
 interface Bucket {
+  /** Name of the file that holds an object's bytes. */
+  blob(key: string): string | undefined;
   metadata(key: string): string | undefined;
   write(key: string, metadata: string): void;
 }
@@ -69,14 +85,14 @@ function openBuckets(data: string): Bucket[] {
     };
   return findSqlite(join(data, "r2", "r2")).map((file) => {
     const use = withDatabase(file);
+    const column = (name: string, key: string): string | undefined =>
+      use((database) => {
+        const row = database.prepare(`SELECT ${name} FROM _mf_objects WHERE key = ?`).get(key);
+        return row === undefined ? undefined : String(row[name]);
+      });
     return {
-      metadata: (key) =>
-        use((database) => {
-          const row = database
-            .prepare("SELECT custom_metadata FROM _mf_objects WHERE key = ?")
-            .get(key);
-          return row === undefined ? undefined : String(row["custom_metadata"]);
-        }),
+      blob: (key) => column("blob_id", key),
+      metadata: (key) => column("custom_metadata", key),
       write(key, metadata) {
         use((database) =>
           database
