@@ -1,5 +1,4 @@
 import { compareBytewise } from "./byte-order.ts";
-import { findPseudoShape } from "./pseudo-shape.ts";
 
 interface ParsedVersion {
   readonly major: string;
@@ -129,35 +128,6 @@ export function sortVersions(list: readonly string[]): string[] {
     .map((text) => ({ text, parsed: parseVersion(text) }))
     .toSorted((a, b) => compareParsed(a.parsed, b.parsed) || compareBytewise(a.text, b.text))
     .map((item) => item.text);
-}
-
-/**
- * Picks what `latest` means: the highest release, else the highest pre-release, else the highest
- * pseudo-version. Invalid strings are passed over.
- *
- * @param list - Versions in any order.
- * @returns One string of the list, or `undefined` when it holds no version.
- * @source cmd/go modload queryLatest and the fallback of modfetch's proxy `latest`.
- */
-export function newestVersion(list: Iterable<string>): string | undefined {
-  let best: { text: string; parsed: ParsedVersion; rank: number } | undefined;
-  for (const text of list) {
-    const parsed = parseVersion(text);
-    if (parsed === undefined) continue;
-    const rank = latestRank(text, parsed);
-    if (best !== undefined) {
-      const order =
-        rank - best.rank || compareParsed(parsed, best.parsed) || compareBytewise(text, best.text);
-      if (order <= 0) continue;
-    }
-    best = { text, parsed, rank };
-  }
-  return best?.text;
-}
-
-function latestRank(text: string, parsed: ParsedVersion): number {
-  if (parsed.prerelease === "") return 2;
-  return findPseudoShape(withoutBuild(text, parsed)) === undefined ? 1 : 0;
 }
 
 function canonicalText(version: string, parsed: ParsedVersion): string {

@@ -1,6 +1,15 @@
-import { fromErrorValue, ProxyError, toErrorValue } from "../errors/proxy-error.ts";
+import { fromErrorValue, ProxyError } from "../errors/proxy-error.ts";
 import type { FileRequest, MutableRequest } from "../module/request.ts";
-import { fetchMutable, type FetchedMutable } from "./fetch-mutable.ts";
+import { ChangingAnswers } from "./changing-answers.ts";
+import {
+  Absences,
+  CALLER_WAIT_MS,
+  type Flight,
+  FLIGHT_DEADLINE_MS,
+  settlesInTime,
+  toFailure,
+  tooSlow,
+} from "./flights.ts";
 import {
   checkFile,
   commitFile,
@@ -10,7 +19,6 @@ import {
   reconcileMod,
 } from "./ingest.ts";
 import { LiveStream } from "./live-stream.ts";
-import { LruCache } from "./lru-cache.ts";
 import {
   type AnswerIndex,
   type Coordinators,
@@ -18,7 +26,6 @@ import {
   type FileOptions,
   type FileOutcome,
   type FileRecord,
-  type MutableAnswer,
   type MutableOptions,
   type MutableOutcome,
   type Scope,
@@ -40,20 +47,7 @@ export interface CoordinatorPorts extends IngestPorts {
   };
 }
 
-// How long a caller waits for a source's first byte; the fetch itself goes on behind.
-const CALLER_WAIT_MS = 9000;
-const FLIGHT_DEADLINE_MS = 45_000;
-// An answer this much older than fresh is still good enough at once.
-const STALE_MS = 600_000;
-const REFRESH_WAIT_MS = 3000;
 const MIN_STREAMED_BYTES = 1024 * 1024;
-const NEGATIVE_CACHE_BYTES = 1024 * 1024;
-
-interface Flight<T> {
-  /** Resolves when the source has begun to answer, or the flight is over. */
-  readonly answered: Promise<void>;
-  readonly done: Promise<T>;
-}
 
 interface FileFlight extends Flight<FileOutcome> {
   /** The body for the first caller, once it is worth streaming; undefined if it never was. */
@@ -65,11 +59,6 @@ interface LiveBody {
   readonly sizeBytes: number | undefined;
 }
 
-interface Absence {
-  readonly reason: string;
-  readonly untilMs: number;
-}
-
 /**
  * Owns the upstream fetches of its modules: one at a time for each file and each list.
  *
@@ -79,16 +68,23 @@ interface Absence {
 export class Coordinator implements Coordinators {
   readonly #ports: CoordinatorPorts;
   readonly #files = new Map<string, FileFlight>();
-  readonly #mutables = new Map<string, Flight<MutableOutcome>>();
-  readonly #absences = new LruCache<Absence>(NEGATIVE_CACHE_BYTES);
+  readonly #absences: Absences;
+  readonly #changing: ChangingAnswers;
 
   constructor(ports: CoordinatorPorts) {
     this.#ports = ports;
+    this.#absences = new Absences(ports.clock, ports.times.negativeSeconds);
+    this.#changing = new ChangingAnswers({
+      ...ports,
+      chainFor: (scope, modulePath) => ports.chainFor(scope, modulePath),
+      absences: this.#absences,
+      readInfo: (scope, request) => this.#readInfo(scope, request),
+    });
   }
 
   async file(scope: Scope, request: FileRequest, options: FileOptions): Promise<FileOutcome> {
     const key = `${scope}/${request.path}`;
-    const absence = this.#findAbsence(key);
+    const absence = this.#absences.find(key);
     if (absence !== undefined) return { kind: "absent", ...absence };
     const endMs = this.#ports.clock.now() + CALLER_WAIT_MS;
     const joined = this.#files.get(key);
@@ -113,18 +109,19 @@ export class Coordinator implements Coordinators {
     { endMs, takesLive }: { readonly endMs: number; readonly takesLive: boolean },
   ): Promise<FileOutcome> {
     const { clock } = this.#ports;
-    if (!(await this.#inTime(flight.answered, endMs - clock.now()))) {
+    if (!(await settlesInTime(clock, flight.answered, endMs - clock.now()))) {
       // Who comes next tries anew, in case the source is back by then.
       if (this.#files.get(key) === flight) this.#files.delete(key);
-      return { kind: "failed", error: tooSlow() };
+      return tooSlow();
     }
     const live = takesLive ? await flight.live : undefined;
     if (live !== undefined) {
       return { kind: "stream", sizeBytes: live.sizeBytes, body: live.stream.readable };
     }
     // A zip takes the time that it takes, as long as its bytes keep coming.
-    const isDone = request.kind === "zip" || (await this.#inTime(flight.done, endMs - clock.now()));
-    if (!isDone) return { kind: "failed", error: tooSlow() };
+    const isDone =
+      request.kind === "zip" || (await settlesInTime(clock, flight.done, endMs - clock.now()));
+    if (!isDone) return tooSlow();
     const outcome = await flight.done;
     // A crowd reads a zip from storage: a copy for each would fill the memory.
     if (outcome.kind !== "bytes" || request.kind !== "zip" || takesLive) return outcome;
@@ -136,52 +133,12 @@ export class Coordinator implements Coordinators {
     request: MutableRequest,
     options: MutableOptions,
   ): Promise<MutableOutcome> {
-    const { index, clock, times } = this.#ports;
-    const stored = index.read(scope, request.path);
-    if (options.cachedOnly) return stored === undefined ? notStored() : toOutcome(stored);
-    const key = `${scope}/${request.path}`;
-    if (stored === undefined) {
-      const absence = this.#findAbsence(key);
-      if (absence !== undefined) return { kind: "absent", ...absence };
-      return await this.#awaitMutable(key, scope, request);
-    }
-    const staleMs = clock.now() - stored.fetchedAtMs - times.listSeconds * 1000;
-    if (staleMs < 0) return toOutcome(stored);
-    if (this.#ports.chainFor(scope, request.modulePath).isDown()) return toOutcome(stored);
-    const flight = this.#mutables.get(key) ?? this.#startMutable(key, scope, request);
-    if (staleMs < STALE_MS && options.refresh !== true) return toOutcome(stored);
-    const waitMs = options.refresh === true ? CALLER_WAIT_MS : REFRESH_WAIT_MS;
-    return await this.#preferFresh(key, request, { flight, stored, waitMs });
-  }
-
-  /** The outcome of a refresh, or what is stored if that comes too late or brings nothing. */
-  async #preferFresh(
-    key: string,
-    request: MutableRequest,
-    wait: { flight: Flight<MutableOutcome>; stored: MutableAnswer; waitMs: number },
-  ): Promise<MutableOutcome> {
-    const { flight, stored, waitMs } = wait;
-    if (!(await this.#inTime(flight.done, waitMs))) {
-      if (this.#mutables.get(key) === flight) this.#mutables.delete(key);
-      return toOutcome(stored);
-    }
-    const outcome = await flight.done;
-    // What was listed once stays listed: its files are stored and go on being served.
-    const keepsStored =
-      outcome.kind === "failed" || (outcome.kind === "absent" && request.kind !== "query");
-    return keepsStored ? toOutcome(stored) : outcome;
+    return await this.#changing.find(scope, request, options);
   }
 
   async recheck(scope: Scope, request: FileRequest): Promise<void> {
     const chain = this.#ports.chainFor(scope, request.modulePath);
     await recheckVersion(this.#ports, { scope, request }, chain);
-  }
-
-  async #awaitMutable(key: string, scope: Scope, request: MutableRequest): Promise<MutableOutcome> {
-    const flight = this.#mutables.get(key) ?? this.#startMutable(key, scope, request);
-    if (await this.#inTime(flight.done, CALLER_WAIT_MS)) return await flight.done;
-    if (this.#mutables.get(key) === flight) this.#mutables.delete(key);
-    return { kind: "failed", error: tooSlow() };
   }
 
   #startFile(key: string, scope: Scope, request: FileRequest, options: FileOptions): FileFlight {
@@ -203,7 +160,7 @@ export class Coordinator implements Coordinators {
     const done = this.#runFile(scope, request, options, onAnswer)
       .catch((error: unknown): FileOutcome => {
         void stream?.fail(error);
-        return { kind: "failed", error: toErrorValue(this.#noteFailure(scope, request, error)) };
+        return toFailure(this.#ports.events, scope, request, error);
       })
       .finally(() => {
         if (this.#files.get(key) === flight) this.#files.delete(key);
@@ -233,7 +190,7 @@ export class Coordinator implements Coordinators {
       return { kind: "stored", record: restored };
     }
     const answer = await chain.ask(request, { deadlineMs: FLIGHT_DEADLINE_MS });
-    if (!answer.found) return this.#noteAbsence(`${scope}/${request.path}`, answer.reason);
+    if (!answer.found) return this.#absences.note(`${scope}/${request.path}`, answer.reason);
     const live = onAnswer(answer);
     const ingested = await this.#ingest(scope, request, answer, live);
     index.noteStored(scope, request);
@@ -328,94 +285,14 @@ export class Coordinator implements Coordinators {
     });
   }
 
-  #startMutable(key: string, scope: Scope, request: MutableRequest): Flight<MutableOutcome> {
-    const done = this.#runMutable(key, scope, request)
-      .catch((error: unknown): MutableOutcome => ({
-        kind: "failed",
-        error: toErrorValue(this.#noteFailure(scope, request, error)),
-      }))
-      .finally(() => {
-        if (this.#mutables.get(key) === flight) this.#mutables.delete(key);
-      });
-    const flight: Flight<MutableOutcome> = { answered: done.then(() => undefined), done };
-    this.#mutables.set(key, flight);
-    return flight;
-  }
-
-  async #runMutable(key: string, scope: Scope, request: MutableRequest): Promise<MutableOutcome> {
-    const { index, clock } = this.#ports;
-    const fetched = await fetchMutable(
-      {
-        clock,
-        chain: this.#ports.chainFor(scope, request.modulePath),
-        deadlineMs: FLIGHT_DEADLINE_MS,
-        readMutable: (other) => this.#readForDerivation(scope, other),
-        keep: (other, kept) => void index.write(scope, other, toStored(kept, clock.now())),
-        readInfo: (other) => this.#readInfo(scope, other),
-      },
-      request,
-    );
-    if ("absent" in fetched) return this.#noteAbsence(key, fetched.absent);
-    return toOutcome(index.write(scope, request, toStored(fetched, clock.now())));
-  }
-
-  /** Another changing answer of the same module, fresh, for deriving one from it. */
-  async #readForDerivation(
-    scope: Scope,
-    request: MutableRequest,
-  ): Promise<MutableAnswer | undefined> {
-    const outcome = await this.mutable(scope, request, { cachedOnly: false });
-    if (outcome.kind === "failed") throw fromErrorValue(outcome.error);
-    return outcome.kind === "answer" ? outcome.answer : undefined;
-  }
-
   async #readInfo(scope: Scope, request: FileRequest): Promise<Uint8Array | undefined> {
     const outcome = await this.file(scope, request, { stream: false });
     if (outcome.kind === "bytes") return outcome.body;
     if (outcome.kind === "failed") throw fromErrorValue(outcome.error);
     if (outcome.kind !== "stored") return undefined;
     const file = await this.#ports.files.open(scope, request.path);
-    return file && new Uint8Array(await new Response(file.body).arrayBuffer());
-  }
-
-  #findAbsence(key: string): Absence | undefined {
-    const absence = this.#absences.get(key);
-    if (absence === undefined || absence.untilMs > this.#ports.clock.now()) return absence;
-    this.#absences.delete(key);
-    return undefined;
-  }
-
-  #noteAbsence(key: string, reason: string): { kind: "absent" } & Absence {
-    // A private module may be published any moment, and its source is near.
-    if (!key.startsWith(`${PUBLIC_SCOPE}/`)) return { kind: "absent", reason, untilMs: 0 };
-    const untilMs = this.#ports.clock.now() + this.#ports.times.negativeSeconds * 1000;
-    this.#absences.set(key, { reason, untilMs }, key.length + reason.length + 64);
-    return { kind: "absent", reason, untilMs };
-  }
-
-  /** Report what a person should know of a failure; the error itself goes to the caller. */
-  #noteFailure(scope: Scope, request: { readonly path: string }, error: unknown): unknown {
-    if (error instanceof ProxyError) {
-      if (SECURITY_CODES.has(error.code)) {
-        const { path } = request;
-        this.#ports.events.report({ action: error.code, scope, path, reason: error.publicDetail });
-      }
-    } else {
-      const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      this.#ports.events.report({ action: "internal", scope, path: request.path, reason });
-    }
-    return error;
-  }
-
-  /** Whether a promise settles within a time. */
-  async #inTime(promise: Promise<unknown>, limitMs: number): Promise<boolean> {
-    const { promise: timeout, resolve } = Promise.withResolvers<false>();
-    const cancel = this.#ports.clock.after(limitMs, () => resolve(false));
-    try {
-      return await Promise.race([promise.then(() => true as const), timeout]);
-    } finally {
-      cancel();
-    }
+    if (file === undefined) throw new ProxyError("storage_unavailable", "the stored info is lost");
+    return new Uint8Array(await new Response(file.body).arrayBuffer());
   }
 }
 
@@ -425,34 +302,7 @@ const OUTAGE_CODES: ReadonlySet<string> = new Set([
   "upstream_unavailable",
 ]);
 
-const SECURITY_CODES: ReadonlySet<string> = new Set([
-  "upstream_invalid",
-  "checksum_mismatch",
-  "sumdb_invalid",
-  "tree_forked",
-]);
-
 /** Where the ledger keeps the source of a version. */
 function originPath({ escapedPath, version }: FileRequest): string {
   return `${escapedPath}/@v/${version} origin`;
-}
-
-function toStored(fetched: FetchedMutable, fetchedAtMs: number): Omit<MutableAnswer, "revision"> {
-  const { body, newestPseudo } = fetched;
-  return { body, fetchedAtMs, ...(newestPseudo === undefined ? {} : { newestPseudo }) };
-}
-
-function toOutcome(answer: MutableAnswer): MutableOutcome {
-  return { kind: "answer", answer };
-}
-
-function notStored(): MutableOutcome {
-  return { kind: "failed", error: { code: "not_fetched", publicDetail: "nothing is stored" } };
-}
-
-function tooSlow(): ReturnType<typeof toErrorValue> {
-  return {
-    code: "upstream_timeout",
-    publicDetail: "the source has not begun to answer; the fetch goes on, try again soon",
-  };
 }

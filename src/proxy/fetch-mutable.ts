@@ -1,12 +1,11 @@
 import { ProxyError } from "../errors/proxy-error.ts";
 import { tryEscapeVersion } from "../module/path.ts";
 import { type FileRequest, type MutableRequest, toFileRequest } from "../module/request.ts";
-import { newestVersion } from "../module/version.ts";
 import { checkInfo } from "./check-info.ts";
 import type { Clock, MutableAnswer } from "./ports.ts";
 import { readAll } from "./read-body.ts";
 import type { SourceChain } from "./source-chain.ts";
-import { formatVersionList, parseVersionList } from "./version-list.ts";
+import { formatVersionList, listByPreference, parseVersionList } from "./version-list.ts";
 
 /** What a fetch of a changing answer works with. */
 export interface FetchPorts {
@@ -65,9 +64,13 @@ async function fetchList(
 }
 
 /**
- * An empty list says "exists, nothing tagged", which must be true: it ends the client's search.
+ * An empty list says "exists, nothing tagged", which must be true: it ends the client's search, and
+ * what was listed once stays listed.
  *
- * The answer is kept, since it is what the client asks for next.
+ * So the source's latest version decides, and the answer is kept, since it is what the client asks
+ * for next. A source that refuses or fails to say (403, 429, 5xx, time-out) has not decided: then
+ * neither an empty 200 nor a 404 would be true, and the list fails in the same way, to be asked for
+ * again; a list that was stored before goes on being served.
  */
 async function hasLatest(ports: FetchPorts, request: MutableRequest): Promise<boolean> {
   const latest = toLatest(request);
@@ -85,8 +88,7 @@ async function fetchLatest(
   if (!("absent" in fetched)) return fetched;
   const list = await ports.readMutable(toList(request));
   if (list === undefined) return fetched;
-  const versions = list.body.split("\n").filter((line) => line !== "");
-  const newest = newestVersion(versions) ?? list.newestPseudo;
+  const [newest] = listByPreference(list);
   const escaped = newest === undefined ? undefined : tryEscapeVersion(newest);
   if (newest === undefined || escaped === undefined) return fetched;
   const info = await ports.readInfo(toFileRequest(request, "info", newest, escaped));
@@ -113,6 +115,7 @@ function toLatest(request: MutableRequest): MutableRequest {
   return { ...request, kind: "latest", path: `${request.escapedPath}/@latest` };
 }
 
-function toList(request: MutableRequest): MutableRequest {
+/** The request for the list of a module. */
+export function toList(request: MutableRequest): MutableRequest {
   return { ...request, kind: "list", path: `${request.escapedPath}/@v/list` };
 }

@@ -2,7 +2,7 @@ import { ProxyError } from "../errors/proxy-error.ts";
 import { parseGoTime, ZERO_GO_TIME_MS } from "../module/go-time.ts";
 import { findCanonicalProblem } from "../module/request.ts";
 import { isPseudoVersion, pseudoVersionTime } from "../module/pseudo-version.ts";
-import { isValidVersion, sortVersions } from "../module/version.ts";
+import { isValidVersion, prereleaseOf, sortVersions } from "../module/version.ts";
 
 /** A source's list, reduced to what a client may see. */
 export interface VersionList {
@@ -67,6 +67,31 @@ export class NewestPseudo {
     this.version = version;
     this.#timeMs = timeMs;
   }
+}
+
+/**
+ * The versions of a list, the best one for `@latest` first: releases, then pre-releases, then the
+ * newest pseudo-version.
+ *
+ * @source cmd/go's modload/query.go, and modfetch/proxy.go, latestFromList
+ */
+export function listByPreference({
+  body,
+  newestPseudo,
+}: {
+  readonly body: string;
+  readonly newestPseudo?: string;
+}): string[] {
+  const versions = body
+    .split("\n")
+    .filter((line) => line !== "")
+    .toReversed();
+  const isRelease = (version: string): boolean => prereleaseOf(version) === "";
+  return [
+    ...versions.filter(isRelease),
+    ...versions.filter((version) => !isRelease(version)),
+    ...(newestPseudo === undefined ? [] : [newestPseudo]),
+  ];
 }
 
 /** The body of `@v/list`. */

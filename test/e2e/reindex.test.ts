@@ -64,6 +64,18 @@ describe.each(STORAGES)("reindex with --storage %s", (storage) => {
     const fromStorage = [];
     for (const list of lists) fromStorage.push((await second.ask(`/cached-only${list}`)).text);
     expect(fromStorage).toEqual(before);
+    // Nobody had asked for it before the index was lost.
+    for (const [module, version] of [
+      ["many.test/m", "v1.10.0"],
+      ["many.test/m/v2", "v2.0.0"],
+      ["pseudo.test/m", "v0.0.0-20210203040506-abcdefabcdef"],
+    ] as const) {
+      for (const path of [`/cached-only/${module}/@latest`, `/${module}/@latest`]) {
+        const { status, text } = await second.ask(path);
+        expect({ path, status }).toEqual({ path, status: 200 });
+        expect(JSON.parse(text)).toMatchObject({ Version: version });
+      }
+    }
     for (const { base, zip } of modules) {
       expect((await second.ask(`/${base}.zip`)).body.equals(zip)).toBe(true);
     }

@@ -9,7 +9,6 @@ import {
   isValidVersion,
   majorMinorOf,
   majorOf,
-  newestVersion,
   prereleaseOf,
   sortVersions,
 } from "../../../src/module/version.ts";
@@ -127,27 +126,5 @@ describe("version order", () => {
         expect(sortVersions(list.toReversed())).toEqual(sortVersions(list));
       }),
     );
-  });
-});
-
-describe("newestVersion()", () => {
-  const pseudo = "v3.0.1-0.20240102030405-abcdefabcdef";
-
-  it("prefers releases, then pre-releases, then pseudo-versions", ({ expect }) => {
-    expect(newestVersion([pseudo, "v2.0.0-rc.1", "v1.1.0", "v1.2.0"])).toBe("v1.2.0");
-    expect(newestVersion([pseudo, "v2.0.0-rc.1", "v2.0.0-rc.2"])).toBe("v2.0.0-rc.2");
-    expect(newestVersion(["v0.0.0-20240102030405-abcdefabcdef", pseudo])).toBe(pseudo);
-  });
-
-  it("passes over what is no version", ({ expect }) => {
-    expect(newestVersion(["master", "v1.0.0", "z"])).toBe("v1.0.0");
-    expect(newestVersion(["master"])).toBeUndefined();
-    expect(newestVersion([])).toBeUndefined();
-  });
-
-  it("gives the same answer for every order of the input", ({ expect }) => {
-    const list = ["v1.0.0+a", "v1.0.0+b", "v1.0.0"];
-    expect(newestVersion(list)).toBe("v1.0.0+b");
-    expect(newestVersion(list.toReversed())).toBe("v1.0.0+b");
   });
 });

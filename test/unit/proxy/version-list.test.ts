@@ -1,5 +1,9 @@
 import { describe, it } from "vitest";
-import { formatVersionList, parseVersionList } from "../../../src/proxy/version-list.ts";
+import {
+  formatVersionList,
+  listByPreference,
+  parseVersionList,
+} from "../../../src/proxy/version-list.ts";
 
 const parse = (path: string, text: string) =>
   parseVersionList(path, new TextEncoder().encode(text));
@@ -58,6 +62,22 @@ describe("parseVersionList()", () => {
     expect(parse("example.com/m", "").isEmpty).toBe(true);
     expect(parse("example.com/m", " \n\n").isEmpty).toBe(true);
     expect(() => parse("example.com/m", "<!doctype html>\n<p>Sign in</p>\n")).toThrow(/no version/);
+  });
+});
+
+describe("listByPreference()", () => {
+  it("has releases, then pre-releases, then the pseudo-version", ({ expect }) => {
+    const body = "v1.0.0-rc.2\nv1.9.0\nv1.10.0\nv2.0.0-rc.1\nv2.0.0+incompatible\n";
+    const newestPseudo = "v3.0.1-0.20240102030405-abcdefabcdef";
+    expect(listByPreference({ body, newestPseudo })).toEqual([
+      "v2.0.0+incompatible",
+      "v1.10.0",
+      "v1.9.0",
+      "v2.0.0-rc.1",
+      "v1.0.0-rc.2",
+      newestPseudo,
+    ]);
+    expect(listByPreference({ body: "" })).toEqual([]);
   });
 });
 
