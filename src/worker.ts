@@ -4,12 +4,12 @@ import type { JobRequest, JobState } from "./http/app.ts";
 import type { Defer } from "./http/handler.ts";
 import { respondError } from "./http/respond.ts";
 import { parseRoute } from "./http/route.ts";
-import { tryEscapeVersion } from "./module/path.ts";
-import type { FileKind, FileRequest, MutableRequest } from "./module/request.ts";
+import type { FileRequest, MutableRequest } from "./module/request.ts";
 import { toScope } from "./proxy/access.ts";
 import { Coordinator as CoordinatorService } from "./proxy/coordinator.ts";
 import { createLedgerVerifier } from "./proxy/ledger-verifier.ts";
 import { MemoryBudget } from "./proxy/memory-budget.ts";
+import { emptyOutbox } from "./proxy/outbox.ts";
 import {
   type FileOptions,
   type FileOutcome,
@@ -26,7 +26,6 @@ import {
   walkScopes,
 } from "./proxy/reindex.ts";
 import { type Damage, verifyFile, type VerifyPorts } from "./proxy/verify-store.ts";
-import { formatVersionList } from "./proxy/version-list.ts";
 import {
   type Bindings,
   clock,
@@ -37,7 +36,7 @@ import {
 } from "./runtime.ts";
 import { coordinatorName } from "./store/coordinator-client.ts";
 import { LogStore } from "./store/log-store.ts";
-import { type OutboxItem, SqliteIndex } from "./store/sqlite-index.ts";
+import { SqliteIndex } from "./store/sqlite-index.ts";
 import { type Job, SqliteJobs } from "./store/sqlite-jobs.ts";
 import type { Result, SumdbCalls } from "./store/sumdb-object-client.ts";
 import { SumdbStore } from "./store/sumdb-store.ts";
@@ -52,7 +51,6 @@ import { reportFault, securityLog } from "./telemetry/log.ts";
 
 const INGEST_BUDGET_BYTES = 48 * 1024 * 1024;
 const JOB_SLICE_MS = 5000;
-const RETRY_OUTBOX_MS = 5000;
 // A database that is slow to tell its newest head is asked for records all the same.
 const NEWEST_HEAD_MS = 2000;
 const MAX_REPORTED_DAMAGES = 100;
@@ -150,45 +148,7 @@ export class Coordinator extends DurableObject<Bindings> {
   }
 
   override async alarm(): Promise<void> {
-    for (const item of this.#index.listDue()) {
-      try {
-        await this.#writeOut(item);
-        if (this.#index.finish(item) && item.what !== "tree") this.#index.noteCopied(item);
-      } catch {
-        this.#index.postpone(item, RETRY_OUTBOX_MS);
-      }
-    }
-    await this.#index.rearm();
-  }
-
-  async #writeOut(item: OutboxItem): Promise<void> {
-    const { files, copies } = this.#runtime;
-    if (item.what === "tree") {
-      await this.#findParts(item);
-      const versions = this.#index.completeVersions(item.scope, item.escapedPath);
-      const path = `${item.escapedPath}/@v/list`;
-      await files.writeTreeFile(item.scope, path, formatVersionList(versions));
-      return;
-    }
-    const answer = this.#index.read(item.scope, item.what);
-    if (answer === undefined) return;
-    await copies?.write(item.scope, item.what, answer);
-  }
-
-  /** Look for the other files of versions whose zip is stored. */
-  async #findParts({ scope, escapedPath }: OutboxItem): Promise<void> {
-    const { files } = this.#runtime;
-    for (const version of this.#index.versionsToCheck(scope, escapedPath)) {
-      const path = `${escapedPath}/@v/${tryEscapeVersion(version) ?? ""}`;
-      const kinds: FileKind[] = [];
-      for (const kind of ["info", "mod"] as const) {
-        const file = `${path}.${kind}`;
-        const isCommitted = (await files.readRecord(scope, file)) !== undefined;
-        // One whose bytes were lost has its record still.
-        if (isCommitted && (await files.readState(scope, file)) !== undefined) kinds.push(kind);
-      }
-      if (kinds.length > 0) this.#index.markParts(scope, escapedPath, version, kinds);
-    }
+    await emptyOutbox(this.#index, this.#runtime);
   }
 }
 

@@ -192,7 +192,11 @@ export class Coordinator implements Coordinators {
     const answer = await chain.ask(request, { deadlineMs: FLIGHT_DEADLINE_MS });
     if (!answer.found) return this.#absences.note(`${scope}/${request.path}`, answer.reason);
     const live = onAnswer(answer);
-    const ingested = await this.#ingest(scope, request, answer, live);
+    index.noteBegun(scope, request);
+    const ingested = await this.#ingest(scope, request, answer, live).catch((error: unknown) => {
+      index.noteFailed(scope, request);
+      throw error;
+    });
     index.noteStored(scope, request);
     if (live !== undefined) void this.#completeLive(live, scope, request);
     const { body } = ingested;

@@ -189,10 +189,37 @@ export interface AnswerIndex {
   pin(scope: Scope, path: string, value: string): string;
   /** The value that was fixed for a path; undefined at first sight. */
   readPin(scope: Scope, path: string): string | undefined;
+  /**
+   * Note that a file is about to be committed, so that a kill between its commit and
+   * {@link AnswerIndex.noteStored} leaves it out of nothing. Only zips are worth it.
+   */
+  noteBegun(scope: Scope, request: FileRequest): void;
+  /** Note that a commit that was begun came to nothing. */
+  noteFailed(scope: Scope, request: FileRequest): void;
   /** Note that a file of a version is committed, for the list of the static tree. */
   noteStored(scope: Scope, request: FileRequest): void;
   /** Note that a committed file has no bytes any more: the static tree cannot promise it. */
   noteLost(scope: Scope, request: FileRequest): void;
+}
+
+/** Something that is written outside of the coordinator, some time after the change. */
+export interface OutboxItem {
+  readonly scope: Scope;
+  readonly escapedPath: string;
+  /** `tree`: the static tree's `@v/list`; otherwise the path of an answer whose copy is due. */
+  readonly what: string;
+}
+
+/** An item that is due, as it was when it was listed. */
+export interface DueItem extends OutboxItem {
+  readonly changes: number;
+}
+
+/** A zip whose commit was begun by a coordinator that was killed since. */
+export interface BegunZip {
+  readonly scope: Scope;
+  readonly escapedPath: string;
+  readonly version: string;
 }
 
 /** Copies of public lists that can be read without asking their coordinator. */

@@ -1,25 +1,22 @@
 import type { FileKind, FileRequest } from "../module/request.ts";
 import { sortVersions } from "../module/version.ts";
-import { type AnswerIndex, type MutableAnswer, PUBLIC_SCOPE, type Scope } from "../proxy/ports.ts";
-
-/** Something that is written outside of the coordinator, some time after the change. */
-export interface OutboxItem {
-  readonly scope: Scope;
-  readonly escapedPath: string;
-  /** `tree`: the static tree's `@v/list`; otherwise the path of an answer whose copy is due. */
-  readonly what: string;
-}
-
-/** An item that is due, as it was when it was listed. */
-export interface DueItem extends OutboxItem {
-  readonly changes: number;
-}
+import {
+  type AnswerIndex,
+  type BegunZip,
+  type DueItem,
+  type MutableAnswer,
+  type OutboxItem,
+  PUBLIC_SCOPE,
+  type Scope,
+} from "../proxy/ports.ts";
 
 const KIND_BITS = { info: 1, mod: 2, zip: 4 } as const satisfies Record<FileKind, number>;
 const ALL_KINDS = 7;
 const TREE_DELAY_MS = 1000;
 // A module that is asked for every branch and hash keeps only the latest answers.
 const MAX_QUERIES_PER_MODULE = 200;
+// How long after its beginning a commit is looked after that nobody has heard of again.
+const BEGUN_MS = 60_000;
 const COPY_INTERVAL_MS = 1000;
 const COPY_AGAIN_MS = 60_000;
 // An unchanged list is copied again only when the copy would grow too old to be served.
@@ -32,6 +29,8 @@ export class SqliteIndex implements AnswerIndex {
   readonly #hasCopies: boolean;
   /** When the next alarm comes, as far as this instance knows. */
   #alarmAtMs = Number.POSITIVE_INFINITY;
+  /** Commits that this instance has begun and not ended. */
+  readonly #begun = new Set<string>();
 
   /** @param hasCopies Whether changing answers are copied to where every isolate can read them. */
   constructor(storage: DurableObjectStorage, now: () => number, hasCopies: boolean) {
@@ -50,7 +49,13 @@ export class SqliteIndex implements AnswerIndex {
         scope TEXT, path TEXT, value TEXT, PRIMARY KEY (scope, path)) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS outbox (
         scope TEXT, escaped_path TEXT, what TEXT, due_at_ms INTEGER, changes INTEGER DEFAULT 1,
-        PRIMARY KEY (scope, escaped_path, what)) WITHOUT ROWID;`);
+        PRIMARY KEY (scope, escaped_path, what)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS begun (
+        scope TEXT, escaped_path TEXT, version TEXT, due_at_ms INTEGER,
+        PRIMARY KEY (scope, escaped_path, version)) WITHOUT ROWID;`);
+    // What an instance before this one began, it has ended or was killed over.
+    const { rowsWritten } = storage.sql.exec("UPDATE begun SET due_at_ms = ?", now());
+    if (rowsWritten > 0) void this.rearm();
   }
 
   read(scope: Scope, path: string): MutableAnswer | undefined {
@@ -117,8 +122,61 @@ export class SqliteIndex implements AnswerIndex {
     return this.readPin(scope, path) ?? value;
   }
 
+  noteBegun(scope: Scope, { kind, escapedPath, version }: FileRequest): void {
+    if (kind === "zip") this.#putBegun({ scope, escapedPath, version });
+  }
+
+  noteFailed(scope: Scope, { kind, escapedPath, version }: FileRequest): void {
+    if (kind === "zip") this.endBegun({ scope, escapedPath, version });
+  }
+
+  /** Zips that an instance before this one began to commit, and perhaps did. */
+  listAbandoned(): BegunZip[] {
+    const rows = this.#storage.sql
+      .exec<{ scope: string; escaped_path: string; version: string }>(
+        "SELECT scope, escaped_path, version FROM begun WHERE due_at_ms <= ?",
+        this.#now(),
+      )
+      .toArray();
+    const zips = rows.map(({ scope, escaped_path: escapedPath, version }) => ({
+      scope: scope as Scope,
+      escapedPath,
+      version,
+    }));
+    // Those of this instance are still on their way.
+    for (const zip of zips) if (this.#begun.has(toText(zip))) this.#putBegun(zip);
+    return zips.filter((zip) => !this.#begun.has(toText(zip)));
+  }
+
+  /** What became of a zip is known. */
+  endBegun(zip: BegunZip): void {
+    this.#begun.delete(toText(zip));
+    const { scope, escapedPath, version } = zip;
+    this.#storage.sql.exec(
+      "DELETE FROM begun WHERE scope = ? AND escaped_path = ? AND version = ?",
+      scope,
+      escapedPath,
+      version,
+    );
+  }
+
+  #putBegun(zip: BegunZip): void {
+    this.#begun.add(toText(zip));
+    const { scope, escapedPath, version } = zip;
+    const dueMs = this.#now() + BEGUN_MS;
+    this.#storage.sql.exec(
+      "INSERT OR REPLACE INTO begun (scope, escaped_path, version, due_at_ms) VALUES (?, ?, ?, ?)",
+      scope,
+      escapedPath,
+      version,
+      dueMs,
+    );
+    if (dueMs < this.#alarmAtMs) void this.rearm();
+  }
+
   noteStored(scope: Scope, request: FileRequest): void {
     const { escapedPath, version, kind } = request;
+    this.noteFailed(scope, request);
     // Most versions are only asked for their go.mod: nothing is written for those.
     if (kind !== "zip" && !this.#isNoted(scope, escapedPath, version)) return;
     this.addStored(scope, escapedPath, [{ version, kinds: [kind] }]);
@@ -285,7 +343,10 @@ export class SqliteIndex implements AnswerIndex {
 
   #nextDueMs(): number | undefined {
     const [row] = this.#storage.sql
-      .exec<{ due: number | null }>("SELECT min(due_at_ms) AS due FROM outbox")
+      .exec<{ due: number | null }>(
+        `SELECT min(due_at_ms) AS due FROM
+           (SELECT due_at_ms FROM outbox UNION ALL SELECT due_at_ms FROM begun)`,
+      )
       .toArray();
     return row?.due ?? undefined;
   }
@@ -315,6 +376,10 @@ export class SqliteIndex implements AnswerIndex {
       MAX_QUERIES_PER_MODULE,
     );
   }
+}
+
+function toText({ scope, escapedPath, version }: BegunZip): string {
+  return `${scope}/${escapedPath}@${version}`;
 }
 
 type AnswerRow = {

@@ -1,0 +1,129 @@
+// Guarantee: a version whose zip is committed is in the list of the static tree, at whatever moment
+// the process was killed.
+
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { describe, it } from "vitest";
+import { type FileRequest, parseModuleRequest } from "../../src/module/request.ts";
+import { sha256Hex } from "../../src/module/sha256.ts";
+import { emptyOutbox } from "../../src/proxy/outbox.ts";
+import { type FileRecord, type FileStore, PUBLIC_SCOPE } from "../../src/proxy/ports.ts";
+import { DiskFileStore } from "../../src/store/disk-file-store.ts";
+import { R2FileStore } from "../../src/store/r2-file-store.ts";
+import { SqliteIndex } from "../../src/store/sqlite-index.ts";
+import { dyingBucket, dyingDisk, Life } from "../support/dying-binding.ts";
+import { FakeDisk } from "../support/fake-disk.ts";
+
+const MAX_WRITES = 6;
+const disk = new FakeDisk();
+const STORES: readonly (readonly [string, (life: Life) => FileStore])[] = [
+  ["r2", (life) => new R2FileStore(dyingBucket(env.FILES, life))],
+  ["disk", (life) => new DiskFileStore(dyingDisk(disk.binding, life))],
+];
+const immortal = (): Life => new Life(Number.POSITIVE_INFINITY);
+
+describe.each(STORES)("emptyOutbox() with files in %s", (name, open) => {
+  it("lists a version whose zip was committed just before a kill, and no other", async ({
+    expect,
+  }) => {
+    const outcomes = new Set<boolean>();
+    for (let writes = 0; writes < MAX_WRITES; writes++) {
+      const module = `killed${writes}.test/${name}`;
+      const list = await killAfter(writes, module, open);
+      const isCommitted =
+        (await open(immortal()).open(PUBLIC_SCOPE, path(module, "zip"))) !== undefined;
+      outcomes.add(isCommitted);
+      expect({ writes, list }).toEqual({ writes, list: isCommitted ? "v1.0.0\n" : undefined });
+    }
+    expect(outcomes.size).toBe(2);
+  });
+
+  it("passes over a commit that is still on its way, and one that failed", async ({ expect }) => {
+    const module = `on-its-way.test/${name}`;
+    await withIndex(async ({ index, clock, storage }) => {
+      index.noteBegun(PUBLIC_SCOPE, file(module, "mod"));
+      expect(await storage.getAlarm()).toBeNull();
+      index.noteBegun(PUBLIC_SCOPE, file(module, "zip"));
+      expect(await storage.getAlarm()).toBe(clock.nowMs + 60_000);
+      clock.nowMs += 60_000;
+      await emptyOutbox(index, { files: open(immortal()), copies: undefined });
+      expect(await storage.getAlarm()).toBe(clock.nowMs + 60_000);
+      index.noteFailed(PUBLIC_SCOPE, file(module, "zip"));
+      clock.nowMs += 60_000;
+      expect(index.listAbandoned()).toEqual([]);
+    });
+  });
+});
+
+/** Commit a version; the process is killed after so many writes, and a new one goes on. */
+async function killAfter(
+  writes: number,
+  module: string,
+  open: (life: Life) => FileStore,
+): Promise<string | undefined> {
+  const store = open(immortal());
+  for (const kind of ["info", "mod"] as const) await commit(store, module, kind);
+  await withIndex(async ({ index, again, clock }) => {
+    index.noteBegun(PUBLIC_SCOPE, file(module, "zip"));
+    await commit(open(new Life(writes)), module, "zip").catch(() => undefined);
+    // Killed: nobody notes that it is stored.
+    const restarted = again();
+    for (let seconds = 0; seconds < 3; seconds++) {
+      await emptyOutbox(restarted, { files: store, copies: undefined });
+      clock.nowMs += 1000;
+    }
+  });
+  return await readTreeList(module, open);
+}
+
+async function readTreeList(
+  module: string,
+  open: (life: Life) => FileStore,
+): Promise<string | undefined> {
+  // A tree file has no record: what is read is the storage itself.
+  const list = await open(immortal()).reopen(PUBLIC_SCOPE, `${module}/@v/list`);
+  return list === undefined ? undefined : await new Response(list.body).text();
+}
+
+async function commit(store: FileStore, module: string, kind: string): Promise<void> {
+  const body = new TextEncoder().encode(`${module} ${kind}`);
+  const record: FileRecord = {
+    sizeBytes: body.length,
+    sha256: sha256Hex(body),
+    source: "test",
+    fetchedAt: "2026-01-02T03:04:05.000Z",
+    verified: "none",
+  };
+  await store.create(PUBLIC_SCOPE, path(module, kind), body, record);
+}
+
+function path(module: string, kind: string): string {
+  return `${module}/@v/v1.0.0.${kind}`;
+}
+
+function file(module: string, kind: string): FileRequest {
+  return parseModuleRequest(path(module, kind)) as FileRequest;
+}
+
+let count = 0;
+
+/** An index in the storage of a Durable Object of its own, with a clock that the test moves. */
+async function withIndex(
+  use: (parts: {
+    index: SqliteIndex;
+    again: () => SqliteIndex;
+    clock: { nowMs: number };
+    storage: DurableObjectStorage;
+  }) => Promise<void>,
+): Promise<void> {
+  // A coordinator needs a configuration; a directory does not, and has none of these tables.
+  const stub = env.DIRECTORY.getByName(`outbox-${count++}`);
+  await runInDurableObject(stub as DurableObjectStub, async (_, { storage }) => {
+    await storage.deleteAlarm();
+    // Ahead of the machine's own, so that no alarm rings by itself.
+    const clock = { nowMs: Date.now() + 86_400_000 };
+    const again = (): SqliteIndex => new SqliteIndex(storage, () => clock.nowMs, true);
+    await use({ index: again(), again, clock, storage });
+    await storage.deleteAlarm();
+  });
+}
