@@ -64,6 +64,8 @@ export interface DirectoryCalls {
 export interface Bindings {
   /** On one machine: the folder of all files. */
   readonly DISK?: Fetcher;
+  /** The same folder with the hidden names in it, which are what killed writes leave. */
+  readonly LEFTOVERS?: Fetcher;
   /** In the cloud: bucket of all files. */
   readonly FILES?: R2Bucket;
   /** In the cloud: copies of lists. */
@@ -206,7 +208,7 @@ async function probeAll(
 
 function toFileStore(env: Bindings): FileStore {
   if (env.FILES !== undefined) return new R2FileStore(env.FILES);
-  if (env.DISK !== undefined) return new DiskFileStore(env.DISK);
+  if (env.DISK !== undefined) return new DiskFileStore(env.DISK, env.LEFTOVERS);
   throw new ProxyError("unavailable", "neither the binding FILES nor DISK is there");
 }
 

@@ -39,6 +39,7 @@ const BINDING_NAMES = [
   "COORDINATORS",
   "DIRECTORY",
   "DISK",
+  "LEFTOVERS",
   "FILES",
   "INDEX",
   "SCHEME",

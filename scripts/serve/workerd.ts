@@ -92,6 +92,7 @@ const config :Workerd.Config = (
   services = [
     (name = "main", worker = .main),
     (name = "files", disk = (path = ${text(folders.files)}, writable = true, allowDotfiles = false)),
+    (name = "leftovers", disk = (path = ${text(folders.files)}, writable = true, allowDotfiles = true)),
     (name = "objects", disk = (path = ${text(folders.objects)}, writable = true)),
     (name = "internet", network = (
       allow = ["public", "private"],
@@ -108,6 +109,7 @@ const main :Workerd.Worker = (
   compatibilityDate = ${text(COMPATIBILITY_DATE)},
   bindings = [
     (name = "DISK", service = "files"),
+    (name = "LEFTOVERS", service = "leftovers"),
     (name = "CONFIG", text = ${text(options.document)}),
     ${[...objects, ...secrets].join(",\n    ")},
   ],

@@ -13,7 +13,7 @@ import type {
   StoredState,
 } from "../proxy/ports.ts";
 import { DiskFolder } from "./disk-folder.ts";
-import { walkModules } from "./disk-walk.ts";
+import { sweepLeftovers, walkModules } from "./disk-walk.ts";
 import { quarantineKey, stagingKey, stagingPrefix } from "./object-key.ts";
 
 const RECORD_SUFFIX = ".record";
@@ -27,9 +27,15 @@ const RECORD_SUFFIX = ".record";
  */
 export class DiskFileStore implements FileStore {
   readonly #folder: DiskFolder;
+  readonly #leftovers: DiskFolder | undefined;
 
-  constructor(disk: Fetcher) {
+  /**
+   * @param leftovers The same folder by a service that shows hidden names; for sweeping alone, since
+   *   no key of ours has one.
+   */
+  constructor(disk: Fetcher, leftovers?: Fetcher) {
     this.#folder = new DiskFolder(disk);
+    this.#leftovers = leftovers && new DiskFolder(leftovers);
   }
 
   async readRecord(scope: Scope, path: string): Promise<FileRecord | undefined> {
@@ -154,7 +160,8 @@ export class DiskFileStore implements FileStore {
   }
 
   async sweep(olderThanMs: number): Promise<number> {
-    let count = 0;
+    let count =
+      this.#leftovers === undefined ? 0 : await sweepLeftovers(this.#leftovers, "", olderThanMs);
     for (const { name, type } of await this.#folder.list(stagingPrefix())) {
       const key = `${stagingPrefix()}/${name}`;
       if (type !== "file" || (await this.#folder.modifiedAtMs(key)) > olderThanMs) continue;

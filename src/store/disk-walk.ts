@@ -3,6 +3,8 @@ import type { DiskFolder } from "./disk-folder.ts";
 
 const MAX_PATHS_PER_PAGE = 2000;
 const VERSIONS_FOLDER = "@v";
+// What the disk service writes to before it puts a file in place: `.{name}.{process}.{number}.tmp`.
+const LEFTOVER = /^\..+\.\d+\.\d+\.tmp$/;
 
 /**
  * Walk the committed files of a scope, folder by folder in the order of their names.
@@ -50,4 +52,33 @@ export async function walkModules(
 
   const isFull = await visit("", cursor === undefined ? [] : cursor.split("/"));
   return { paths, lost, cursor: isFull ? last : undefined };
+}
+
+/**
+ * Delete what killed writes have left in a folder and all below it.
+ *
+ * They lie beside the file that was to be written, anywhere. A walk over 100,000 files with their
+ * records costs about a second of processor time, and comes once a day.
+ *
+ * @param folder By a service that shows hidden names.
+ * @param olderThanMs Milliseconds since the epoch: what was written to since may still be in use.
+ * @returns How many.
+ */
+export async function sweepLeftovers(
+  folder: DiskFolder,
+  path: string,
+  olderThanMs: number,
+): Promise<number> {
+  let count = 0;
+  for (const { name, type } of await folder.list(path)) {
+    const key = path === "" ? name : `${path}/${name}`;
+    if (type === "directory" && !name.startsWith(".")) {
+      count += await sweepLeftovers(folder, key, olderThanMs);
+    } else if (type === "file" && LEFTOVER.test(name)) {
+      if ((await folder.modifiedAtMs(key)) > olderThanMs) continue;
+      await folder.delete(key);
+      count++;
+    }
+  }
+  return count;
 }

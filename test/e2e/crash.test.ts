@@ -3,14 +3,21 @@
 // every upstream gone.
 
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { describe, it } from "vitest";
 import { FakeUpstream, zip } from "../support/fake-upstream.ts";
 import { findGoObstacle, makeGoEnv } from "../support/go-env.ts";
 import { makeLargeModule, makeModule, type ModuleFixture } from "../support/module-fixture.ts";
-import { type RunningServer, startServer, STORAGES } from "../support/start-server.ts";
+import { eventually, type RunningServer, startServer, STORAGES } from "../support/start-server.ts";
 import { makeTempFolder, removeFolder } from "../support/temp-folder.ts";
 
 const MODULES = 40;
@@ -99,6 +106,42 @@ describe.each(STORAGES)("kill -9 of the process group with --storage %s", (stora
       await upstream.down();
     },
   );
+});
+
+describe("a write to a disk that is cut off by kill -9", () => {
+  it("leaves a hidden file, which is swept a day later", async ({ expect, onTestFinished }) => {
+    const module = makeLargeModule("cut.test/m", "v1.0.0", 18 * MEBIBYTE);
+    const upstream = await FakeUpstream.start([module]);
+    upstream.on(`/${module.base}.zip`, { ...zip(module.zip), pieces: 100, pauseMs: 100 });
+    onTestFinished(async () => await upstream.down());
+    const first = await startServer({ upstream: upstream.url });
+    const asking = first.ask(`/${module.base}.zip`).catch(() => undefined);
+    const leftovers = (): string[] => first.stored().filter((key) => key.endsWith(".tmp"));
+    expect(await eventually(() => leftovers().length > 0, 20_000)).toBe(true);
+    await first.kill();
+    await asking;
+    const [leftover = ""] = leftovers();
+    const file = join(first.data, "files", leftover);
+    const env = { ADMIN_TOKEN: "admin-token-of-this-test" };
+    const second = await startServer({ data: first.data, upstream: upstream.url, env });
+    onTestFinished(async () => await second.stop().then(() => undefined));
+    // The sweep of each day also follows a job.
+    const sweep = async (): Promise<number> => {
+      const headers = { Authorization: `Bearer ${env.ADMIN_TOKEN}` };
+      return (await second.ask("/-/api/v1/reindex", { method: "POST", headers })).status;
+    };
+    const other = join(first.data, "files/public/.other.1.0.tmp");
+    const longAgo = new Date(Date.now() - 2 * 24 * 3600 * 1000);
+    mkdirSync(dirname(other), { recursive: true });
+    writeFileSync(other, "");
+    utimesSync(other, longAgo, longAgo);
+    expect(await sweep()).toBe(202);
+    expect(await eventually(() => !existsSync(other), 10_000)).toBe(true);
+    expect(existsSync(file)).toBe(true);
+    utimesSync(file, longAgo, longAgo);
+    expect(await sweep()).toBe(202);
+    expect(await eventually(() => !existsSync(file), 10_000)).toBe(true);
+  });
 });
 
 function makeGraph(): ModuleFixture[] {

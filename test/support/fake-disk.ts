@@ -10,21 +10,34 @@ export class FakeDisk {
   /** Time of the next write. */
   nowMs = Date.UTC(2026, 0, 1);
 
-  /** The service's binding. */
+  /** The service's binding: hidden names do not exist. */
   get binding(): Fetcher {
-    return { fetch: this.#fetch.bind(this) } as unknown as Fetcher;
+    return this.#bind(false);
   }
 
-  async #fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
-    const request = new Request(input, init);
-    const key = decodeURIComponent(new URL(request.url).pathname.slice(1));
+  /** A binding of a service that shows hidden names. */
+  get leftovers(): Fetcher {
+    return this.#bind(true);
+  }
+
+  #bind(showsHidden: boolean): Fetcher {
+    const fetch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
+      const request = new Request(input, init);
+      const key = decodeURIComponent(new URL(request.url).pathname.slice(1));
+      if (!showsHidden && isHidden(key)) return new Response(null, { status: 404 });
+      return await this.#answer(key, request, showsHidden);
+    };
+    return { fetch } as unknown as Fetcher;
+  }
+
+  async #answer(key: string, request: Request, showsHidden: boolean): Promise<Response> {
     switch (request.method) {
       case "PUT":
         return await this.#put(key, request);
       case "DELETE":
         return new Response(null, { status: this.files.delete(key) ? 204 : 404 });
       default:
-        return this.#get(key, request);
+        return this.#get(key, request, showsHidden);
     }
   }
 
@@ -39,9 +52,9 @@ export class FakeDisk {
     return new Response(null, { status: 204 });
   }
 
-  #get(key: string, request: Request): Response {
+  #get(key: string, request: Request, showsHidden: boolean): Response {
     const file = this.files.get(key);
-    if (file === undefined) return this.#list(key);
+    if (file === undefined) return this.#list(key, showsHidden);
     const headers = new Headers({ "Last-Modified": new Date(file.modifiedMs).toUTCString() });
     const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.get("Range") ?? "");
     const end = range === null ? file.bytes.length : Number(range[2]) + 1;
@@ -51,15 +64,20 @@ export class FakeDisk {
     return new Response(body, { status: range === null ? 200 : 206, headers });
   }
 
-  #list(folder: string): Response {
+  #list(folder: string, showsHidden: boolean): Response {
     const prefix = folder === "" ? "" : `${folder}/`;
     const names = new Map<string, string>();
     for (const key of this.files.keys()) {
       if (!key.startsWith(prefix)) continue;
       const [name = "", ...deeper] = key.slice(prefix.length).split("/");
+      if (!showsHidden && isHidden(name)) continue;
       names.set(name, deeper.length > 0 ? "directory" : "file");
     }
     if (names.size === 0) return new Response(null, { status: 404 });
     return Response.json([...names].map(([name, type]) => ({ name, type })));
   }
+}
+
+function isHidden(key: string): boolean {
+  return key.split("/").some((name) => name.startsWith("."));
 }
