@@ -179,6 +179,8 @@ function buildRuntime(env: Bindings, config: Config): Runtime {
         startJob: (request) => env.DIRECTORY.getByName("directory").startJob(request),
         readJob: (job) => env.DIRECTORY.getByName("directory").readJob(job),
         equalSecrets,
+        isTeamToken: createTokenCheck(env, config),
+        reportFault,
       }),
       log: toLog(env),
       reportFault,
@@ -360,6 +362,14 @@ function createReadiness(
     }
     return await last.readiness;
   };
+}
+
+/** Digests are compared: the time that it takes tells nothing of the tokens. */
+function createTokenCheck(env: Bindings, { teams }: Config): (token: string) => boolean {
+  const digest = (text: string): string => createHash("sha256").update(text).digest("base64");
+  const secrets = teams.flatMap(({ tokens }) => tokens.map(({ secret }) => secret));
+  const known = new Set(secrets.map((name) => digest(readSecret(env, name))));
+  return (token) => known.has(digest(token));
 }
 
 function equalSecrets(a: string, b: string): boolean {

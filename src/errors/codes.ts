@@ -16,7 +16,7 @@ export interface ErrorRow {
  * The go command falls through to the next proxy on 404 and 410 alone, so an outage must never
  * have either.
  */
-export const ERROR_ROWS = {
+const ERROR_ROWS = {
   malformed_path: { status: 404, owner: "client", title: "not found: malformed path" },
   malformed_version: { status: 404, owner: "client", title: "not found: invalid version" },
   module_not_found: { status: 404, owner: "client", title: "not found" },

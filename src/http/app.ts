@@ -1,9 +1,9 @@
 import { Hono } from "hono";
 import { parseCredential } from "../auth/credential.ts";
-import { ERROR_ROWS } from "../errors/codes.ts";
-import { ProxyError, type ProxyErrorCode } from "../errors/proxy-error.ts";
-import { respondError } from "./respond.ts";
+import { errorRow } from "../errors/codes.ts";
+import { ProxyError } from "../errors/proxy-error.ts";
 import { HOME_PAGE_CSP, renderHomePage } from "./home-page.ts";
+import { hasHost, NO_HOST } from "./route.ts";
 
 /** What the addresses of our own work with. */
 export interface AppPorts {
@@ -17,6 +17,10 @@ export interface AppPorts {
   readJob(id: string): Promise<JobState | undefined>;
   /** Whether two secrets are equal, in a time that tells nothing. */
   equalSecrets(a: string, b: string): boolean;
+  /** Whether a token is one of some team, whatever its role. */
+  isTeamToken(token: string): boolean;
+  /** Tells somebody of a fault of ours, whose text no client sees. */
+  reportFault(error: unknown, requestId: string): void;
 }
 
 /** What `/-/readyz` says. */
@@ -51,17 +55,30 @@ export interface OwnContext {
   readonly team: string | undefined;
 }
 
-/** Answers `/` and `/-/…`; `path` is the parsed path, not that of the URL. */
+type OwnApp = Hono<{ Bindings: OwnContext & { readonly url: string } }>;
+
+// Addresses of the API and the methods that they take.
+const API_METHODS: ReadonlyMap<string, string> = new Map([
+  ["/-/api/v1/reindex", "POST"],
+  ["/-/api/v1/verify", "POST"],
+  ["/-/api/v1/jobs/:job", "GET, HEAD"],
+]);
+
+/**
+ * Answers `/` and `/-/…`; `path` is the parsed path, not that of the URL.
+ *
+ * What is thrown is the caller's to answer; only the API answers its own errors, in JSON.
+ */
 export function createApp(
   ports: AppPorts,
 ): (request: Request, path: string, context: OwnContext) => Promise<Response> {
-  const app = new Hono<{ Bindings: OwnContext }>();
+  const app: OwnApp = new Hono();
 
   app.get("/", (context) => {
-    const { protocol, host } = new URL(context.req.url);
+    const { url, team } = context.env;
+    const { protocol, host } = parseHomeUrl(url);
     const origin = `${ports.scheme ?? protocol.replace(":", "")}://${host}`;
-    const prefix = context.env.team === undefined ? "" : `/t/${context.env.team}`;
-    return context.html(renderHomePage(origin + prefix), 200, {
+    return context.html(renderHomePage(team === undefined ? origin : `${origin}/t/${team}`), 200, {
       "Content-Security-Policy": HOME_PAGE_CSP,
     });
   });
@@ -70,6 +87,41 @@ export function createApp(
     const readiness = await ports.checkReadiness();
     return context.json(readiness, readiness.status === "unavailable" ? 503 : 200);
   });
+  addApi(app, ports);
+  for (const path of ["/", "/-/healthz", "/-/readyz", ...API_METHODS.keys()]) {
+    app.all(path, ({ req }) => {
+      throw new ProxyError("method_not_allowed", `${req.method} is not allowed here`);
+    });
+  }
+  app.notFound(() => {
+    throw new ProxyError("module_not_found", "no such address");
+  });
+  app.onError((error, { req, env }) => {
+    // Whoever called has the one way to make a text of it; the API alone speaks JSON.
+    if (!req.path.startsWith("/-/api/")) throw error;
+    if (!(error instanceof ProxyError)) ports.reportFault(error, env.requestId);
+    return toJsonError(env.requestId, error, API_METHODS.get(req.routePath));
+  });
+
+  return async (request, path, ownContext) => {
+    // The host may be no host at all, and only the page cares. HEAD is the GET without its body.
+    const isHead = request.method === "HEAD";
+    const init = isHead ? { method: "GET", headers: request.headers } : request;
+    const queryAt = request.url.indexOf("?");
+    const query = queryAt < 0 ? "" : request.url.slice(queryAt);
+    const own = new Request(`http://own.invalid${path}${query}`, init);
+    const response = await app.fetch(own, { ...ownContext, url: request.url });
+    const body = await response.arrayBuffer();
+    const headers = new Headers(response.headers);
+    // Everything of our own is told anew each time, by whatever stands in front.
+    headers.set("Cache-Control", ownContext.team === undefined ? "no-store" : "private, no-store");
+    headers.set("X-Content-Type-Options", "nosniff");
+    headers.set("Content-Length", String(body.byteLength));
+    return new Response(isHead ? null : body, { status: response.status, headers });
+  };
+}
+
+function addApi(app: OwnApp, ports: AppPorts): void {
   app.use("/-/api/v1/*", async (context, next) => {
     checkAdmin(ports, context.req.raw.headers.get("Authorization"));
     await next();
@@ -86,28 +138,6 @@ export function createApp(
     if (state === undefined) throw new ProxyError("module_not_found", "no such job");
     return context.json(state);
   });
-  for (const path of ["/", "/-/healthz", "/-/readyz"]) {
-    app.all(path, ({ req, env }) => toTextError(env, req.method, wrongMethod(req.method)));
-  }
-  app.all("/-/api/*", (context) => toJsonError(context.env.requestId, notFound()));
-  app.notFound(({ req, env }) => toTextError(env, req.method, notFound()));
-  app.onError((error, context) => toJsonError(context.env.requestId, error));
-
-  return async (request, path, ownContext) => {
-    const url = new URL(request.url);
-    url.pathname = path;
-    const response = await app.fetch(new Request(url, request), ownContext);
-    const body = await response.arrayBuffer();
-    const headers = new Headers(response.headers);
-    // Everything of our own is told anew each time, by whatever stands in front.
-    headers.set("Cache-Control", ownContext.team === undefined ? "no-store" : "private, no-store");
-    headers.set("X-Content-Type-Options", "nosniff");
-    headers.set("Content-Length", String(body.byteLength));
-    return new Response(request.method === "HEAD" ? null : body, {
-      status: response.status,
-      headers,
-    });
-  };
 }
 
 /** The JSON object of a body; an empty one counts as {}. */
@@ -123,17 +153,11 @@ async function readOptionalBody(request: Request): Promise<Record<string, unknow
   throw new ProxyError("invalid_request", "the body must be a JSON object");
 }
 
-function toTextError(context: OwnContext, method: string, error: ProxyError): Response {
-  const { requestId, team } = context;
-  return respondError(error, { requestId, method, cachedOnly: false, open: team === undefined });
-}
-
-function wrongMethod(method: string): ProxyError {
-  return new ProxyError("method_not_allowed", `${method} is not allowed here`);
-}
-
-function notFound(): ProxyError {
-  return new ProxyError("module_not_found", "no such address");
+/** The address that a client used; only the text of a real host can stand in the line to copy. */
+function parseHomeUrl(text: string): URL {
+  const url = URL.parse(text);
+  if (url !== null && hasHost(text)) return url;
+  throw new ProxyError("invalid_request", NO_HOST);
 }
 
 function checkAdmin(ports: AppPorts, authorization: string | null): void {
@@ -145,20 +169,24 @@ function checkAdmin(ports: AppPorts, authorization: string | null): void {
   if (adminToken === undefined || adminToken === "") {
     throw new ProxyError("unavailable", "the Worker secret ADMIN_TOKEN is not set");
   }
-  if (credential.kind === "malformed" || !ports.equalSecrets(credential.token, adminToken)) {
-    throw new ProxyError("credentials_invalid", "the token is not good here");
+  const token = credential.kind === "token" ? credential.token : "";
+  if (ports.equalSecrets(token, adminToken)) return;
+  if (ports.isTeamToken(token)) {
+    throw new ProxyError("role_missing", "this address needs ADMIN_TOKEN, not a team's token");
   }
+  throw new ProxyError("credentials_invalid", "the token is not good here");
 }
 
-function toJsonError(requestId: string, thrown: unknown): Response {
+function toJsonError(requestId: string, thrown: unknown, allow: string | undefined): Response {
   const error =
     thrown instanceof ProxyError
       ? thrown
       : new ProxyError("internal", "unexpected failure", { cause: thrown });
-  const code: ProxyErrorCode = error.code;
-  const { status } = ERROR_ROWS[code];
-  const headers = new Headers({ "Cache-Control": "no-store" });
+  const { code, publicDetail } = error;
+  const { status } = errorRow(code);
+  const headers = new Headers();
   if (status === 401) headers.set("WWW-Authenticate", 'Basic realm="goproxy-edge"');
-  const body = { error: { code, message: error.publicDetail, requestId } };
+  if (status === 405 && allow !== undefined) headers.set("Allow", allow);
+  const body = { error: { code, message: publicDetail, requestId } };
   return Response.json(body, { status, headers });
 }

@@ -14,7 +14,7 @@ import {
   respondWhole,
 } from "./respond.ts";
 import type { OwnContext } from "./app.ts";
-import { parseRoute, type Route } from "./route.ts";
+import { BAD_HOST, parseRoute, type Route } from "./route.ts";
 
 /** What the HTTP layer works with. */
 export interface HandlerPorts {
@@ -90,7 +90,7 @@ export function createHandler(
   return (request, defer) => {
     const exchange: Exchange = {
       request,
-      route: findRoute(routes, request.url),
+      route: findRoute(routes, request),
       startMs: ports.clock.now(),
       requestId: ports.newRequestId(),
       defer,
@@ -122,7 +122,9 @@ function dispatch(ports: HandlerPorts, exchange: Exchange): Response | Promise<R
 }
 
 /** The parsed address; one that was parsed before is not parsed again. */
-function findRoute(routes: LruCache<Route>, url: string): Route {
+function findRoute(routes: LruCache<Route>, { url, headers }: Request): Route {
+  // With a slash in the host nobody can tell from the URL where the path begins.
+  if (headers.get("Host")?.includes("/") === true) return BAD_HOST;
   const known = routes.get(url);
   if (known !== undefined) return known;
   const route = parseRoute(url);

@@ -23,6 +23,11 @@ const TEAM_LABEL = /^[a-z0-9-]{1,63}$/;
 const CACHED_ONLY_PREFIX = "cached-only/";
 const SUMDB_PREFIX = "sumdb/";
 
+/** Said of a request whose host is none. */
+export const NO_HOST = "the Host header names no host";
+/** Where a request goes whose Host header no host can have. */
+export const BAD_HOST: Route = malformed(undefined, false, NO_HOST);
+
 /**
  * Parse the path of a request, once and strictly, from its URL as text.
  *
@@ -35,7 +40,19 @@ export function parseRoute(url: string): Route {
   const start = url.indexOf("/", url.indexOf("://") + 3);
   const query = url.indexOf("?", start);
   const raw = start < 0 ? "" : url.slice(start + 1, query < 0 ? undefined : query);
-  return parsePath(raw);
+  const route = parsePath(raw);
+  // Of our own addresses, a health check must work whatever its sender calls us.
+  return route.target.kind === "own" || hasHost(url) ? route : BAD_HOST;
+}
+
+/** Whether the host of a URL is written in characters that a host can have. */
+export function hasHost(url: string): boolean {
+  for (let index = url.indexOf("://") + 3; index < url.length; index++) {
+    const code = url.charCodeAt(index);
+    if (code === SLASH) break;
+    if (code >= 128 || HOST_CHARACTERS[code] !== 1) return false;
+  }
+  return true;
 }
 
 function parsePath(raw: string): Route {
@@ -77,12 +94,18 @@ function malformed(
   return { team, cachedOnly, target: { kind: "malformed", problem, where } };
 }
 
-// Characters of the protocol: letters, digits and - . _ ~ ! / @ +
-const PROTOCOL_CHARACTERS = new Uint8Array(128);
-for (const character of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!/@+") {
-  PROTOCOL_CHARACTERS[character.charCodeAt(0)] = 1;
-}
+const ALPHANUMERICS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+const PROTOCOL_CHARACTERS = toTable(`${ALPHANUMERICS}-._~!/@+`);
+// Of names, addresses and ports.
+const HOST_CHARACTERS = toTable(`${ALPHANUMERICS}-._:[]`);
 const PERCENT = 0x25;
+const SLASH = 0x2f;
+
+function toTable(characters: string): Uint8Array {
+  const table = new Uint8Array(128);
+  for (const character of characters) table[character.charCodeAt(0)] = 1;
+  return table;
+}
 
 /**
  * Undo the three percent escapes that clients of the protocol use.

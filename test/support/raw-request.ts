@@ -1,16 +1,17 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 
-/** Send header lines as they are, several of one name included, and read the whole answer. */
+/** Send host and header lines as they are, several of one name included, and read the answer. */
 export async function askRaw(
   url: string,
   path: string,
   headers: readonly string[],
+  host = "localhost",
 ): Promise<{ status: number; text: string }> {
   const { port } = new URL(url);
   const socket = connect(Number(port), "127.0.0.1");
   await once(socket, "connect");
-  const lines = [`GET ${path} HTTP/1.1`, "Host: localhost", "Connection: close", ...headers];
+  const lines = [`GET ${path} HTTP/1.1`, `Host: ${host}`, "Connection: close", ...headers];
   socket.write(`${lines.join("\r\n")}\r\n\r\n`);
   const chunks: Buffer[] = [];
   for await (const chunk of socket) chunks.push(chunk as Buffer);

@@ -104,6 +104,23 @@ describe("parseRoute()", () => {
     expect(parseRoute(BASE + path).target.kind).toBe("malformed");
   }); // prettier-ignore
 
+  it.for(["a b", "<img>", "%3Cscript%3E", "a@b", "h?x", "h#x", "a\\b", "é"])(
+    "a host %s is malformed, but for addresses of our own",
+    (host, { expect }) => {
+      const kindOf = (path: string): string => parseRoute(`http://${host}${path}`).target.kind;
+      expect(kindOf("/example.com/m/@v/list")).toBe("malformed");
+      expect(kindOf("/t/acme/example.com/m/@v/list")).toBe("malformed");
+      expect(kindOf("/-/healthz")).toBe("own");
+    },
+  );
+
+  it.for(["proxy.test", "PROXY.test.", "proxy.test:8787", "[::1]:8787", "127.0.0.1", "x_y-z"])(
+    "a host %s is one",
+    (host, { expect }) => {
+      expect(parseRoute(`http://${host}/example.com/m/@v/list`).target.kind).toBe("module");
+    },
+  );
+
   it("never throws, and never lets a character through that storage could trip over", ({
     expect,
   }) => {
