@@ -46,6 +46,8 @@ const ERROR_ROWS = {
   invalid_config: { status: 422, owner: "client", title: "invalid configuration" },
   not_configured: { status: 503, owner: "platform", title: "not_configured" },
   version_conflict: { status: 409, owner: "client", title: "conflict" },
+  precondition_failed: { status: 412, owner: "client", title: "precondition failed" },
+  range_unsatisfiable: { status: 416, owner: "client", title: "range not satisfiable" },
   rate_limited: { status: 429, owner: "upstream", title: "too many requests" },
   upstream_denied: { status: 403, owner: "upstream", title: "refused by the source" },
   upstream_refused: { status: 502, owner: "upstream", title: "unexpected answer from the source" },

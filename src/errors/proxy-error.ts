@@ -21,6 +21,8 @@ export type ProxyErrorCode =
   | "invalid_config"
   | "not_configured"
   | "version_conflict"
+  | "precondition_failed"
+  | "range_unsatisfiable"
   | "rate_limited"
   | "upstream_denied"
   | "upstream_refused"

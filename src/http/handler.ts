@@ -180,7 +180,7 @@ async function answerFully(
   answer: WholeAnswer | FileAnswer,
   rules: CacheRules,
 ): Promise<Response> {
-  const response = await respond(exchange.request, answer, rules);
+  const response = await respond(exchange.request, answer, rules, exchange.requestId);
   return logged(ports, exchange, response, { tier: "memory" });
 }
 
@@ -208,7 +208,7 @@ async function serveFromTiers(
   { scope, options, rules }: { scope: Scope; options: ServeOptions; rules: CacheRules },
 ): Promise<Response> {
   const answer = await ports.modules.serve(scope, module, options);
-  const response = await respond(exchange.request, answer, rules);
+  const response = await respond(exchange.request, answer, rules, exchange.requestId);
   return logged(ports, exchange, response, {
     tier: answer.kind === "live" ? "source" : "storage",
     bodyBytes: answer.sizeBytes,
@@ -225,7 +225,8 @@ async function answerSumdb(
   const open = caller.team === undefined;
   const cachedOnly = route.cachedOnly || isCachedOnly(request);
   const answer = await ports.serveSumdb(caller, path, cachedOnly);
-  const response = await respond(request, answer, { open, cachedOnly });
+  const rules = { open, cachedOnly };
+  const response = await respond(request, answer, rules, exchange.requestId);
   return logged(ports, exchange, response, { tier: "sumdb", bodyBytes: answer.sizeBytes });
 }
 

@@ -1,5 +1,6 @@
 import { errorRow } from "../errors/codes.ts";
-import type { ProxyError } from "../errors/proxy-error.ts";
+import { toPlainText } from "../errors/plain-text.ts";
+import { ProxyError } from "../errors/proxy-error.ts";
 import {
   type Answer,
   CONTENT_TYPES,
@@ -19,8 +20,10 @@ export interface CacheRules {
 
 const IMMUTABLE = "public, max-age=31536000, immutable";
 const PRIVATE = "private, no-store";
-const MAX_ERROR_BYTES = 640;
-const MAX_ERROR_LINES = 8;
+// Of an error text at most 8 lines and 640 bytes are sent, the last line with the request's id
+// included; ids are ours and have less than 50 bytes.
+const MAX_ID_LINE_BYTES = 64;
+const ERROR_LIMITS = { maxLines: 7, maxBytes: 640 - MAX_ID_LINE_BYTES };
 const ERROR_HEADERS = new Headers({
   "Content-Type": "text/plain; charset=utf-8",
   "Cache-Control": "no-store",
@@ -60,25 +63,31 @@ export function respondAccelerated(
   return new Response(null, { headers });
 }
 
-/** The response to any GET or HEAD: conditions, ranges and all. */
+/**
+ * The response to any GET or HEAD: conditions, ranges and all.
+ *
+ * @param requestId For the text of a refusal.
+ */
 export async function respond(
   request: Request,
   answer: Answer,
   rules: CacheRules,
+  requestId: string,
 ): Promise<Response> {
   if (answer.kind === "live") return respondLive(answer, rules);
+  const { method } = request;
   const headers = toHeaders(answer, rules);
   const etag = `"${answer.sha256}"`;
   const ifMatch = request.headers.get("If-Match");
   if (ifMatch !== null && !matches(ifMatch, etag, false)) {
-    headers.set("Cache-Control", rules.open ? "no-store" : PRIVATE);
-    return new Response(null, { status: 412, headers });
+    const error = new ProxyError("precondition_failed", "If-Match names another content");
+    return respondError(error, { ...rules, requestId, method });
   }
   const ifNoneMatch = request.headers.get("If-None-Match");
   if (ifNoneMatch !== null && matches(ifNoneMatch, etag, true)) {
     return new Response(null, { status: 304, headers });
   }
-  if (request.method === "HEAD") return respondHead(answer, headers);
+  if (method === "HEAD") return respondHead(answer, headers);
   const ifRange = request.headers.get("If-Range");
   const range =
     ifRange === null || ifRange === etag
@@ -90,10 +99,11 @@ export async function respond(
     return new Response(body, { headers });
   }
   if (range === "unsatisfiable") {
-    headers.set("Content-Range", `bytes */${answer.sizeBytes}`);
-    headers.set("Cache-Control", rules.open ? "no-store" : PRIVATE);
-    headers.delete("Content-Length");
-    return new Response(null, { status: 416, headers });
+    const size = answer.sizeBytes;
+    const error = new ProxyError("range_unsatisfiable", `it has ${size} bytes`);
+    const response = respondError(error, { ...rules, requestId, method });
+    response.headers.set("Content-Range", `bytes */${size}`);
+    return response;
   }
   const { offsetBytes, lengthBytes } = range;
   const last = offsetBytes + lengthBytes - 1;
@@ -137,23 +147,14 @@ export function respondError(
 
 /** At most 8 lines and 640 bytes, no blank line: what the go command shows whole. */
 export function toErrorText(error: ProxyError, requestId: string): string {
-  const last = `request-id: ${requestId}`;
   const kept = error as ProxyError & { [LINES_KEY]?: string };
-  const text = (kept[LINES_KEY] ??= toErrorLines(error));
-  const room = MAX_ERROR_BYTES - last.length - 2;
-  return `${text.length > room ? `${text.slice(0, room - 3)}...` : text}\n${last}\n`;
+  // All but the last line is the same in every answer.
+  return `${(kept[LINES_KEY] ??= toErrorLines(error))}\nrequest-id: ${requestId}\n`;
 }
 
-/** All lines but the last, which differs from request to request. */
-function toErrorLines(error: ProxyError): string {
-  const row = errorRow(error.code);
-  return `${row.title}: ${error.publicDetail}`
-    .split("\n")
-    .concat(row.advice ?? [])
-    .map((line) => line.replaceAll(/[^\x20-\x7e]/g, "?").trim())
-    .filter((line) => line !== "")
-    .slice(0, MAX_ERROR_LINES - 1)
-    .join("\n");
+function toErrorLines({ code, publicDetail }: ProxyError): string {
+  const { title, advice = "" } = errorRow(code);
+  return toPlainText(`${title}: ${publicDetail}\n${advice}`, ERROR_LIMITS);
 }
 
 function respondLive(answer: LiveAnswer, rules: CacheRules): Response {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { afterAll, beforeAll, describe, it } from "vitest";
+import { afterAll, beforeAll, describe, type ExpectStatic, it } from "vitest";
 import { FakeUpstream, json, text } from "../support/fake-upstream.ts";
-import { ask } from "../support/http-client.ts";
+import { type Answer, ask } from "../support/http-client.ts";
 import { makeLargeModule, makeModule, readFixtures } from "../support/module-fixture.ts";
 import { eventually, type RunningServer, startServer, STORAGES } from "../support/start-server.ts";
 
@@ -229,8 +229,14 @@ describe.each(STORAGES)("the protocol with --storage %s", (storage) => {
           expect(answer.headers.etag).toBe(etag);
         }
         expect((await send("If-None-Match", '"other"')).status).toBe(200);
-        expect((await send("If-Match", '"other"')).status).toBe(412);
-        expect((await send("If-Match", `W/${etag}`)).status).toBe(412);
+        for (const value of ['"other"', `W/${etag}`]) {
+          const failed = await send("If-Match", value);
+          expect({ value, status: failed.status }).toEqual({ value, status: 412 });
+          expectErrorBody(expect, failed);
+          const asking = { method: "HEAD", headers: { "If-Match": value } };
+          const head = await server.ask(path, asking);
+          expect({ status: head.status, size: head.body.length }).toEqual({ status: 412, size: 0 });
+        }
         expect((await send("If-Match", etag)).status).toBe(200);
         expect((await send("If-Match", "*")).status).toBe(200);
       }
@@ -263,6 +269,7 @@ describe.each(STORAGES)("the protocol with --storage %s", (storage) => {
           const answer = await server.ask(`/${base}.zip`, { headers: { Range: range } });
           expect({ range, status: answer.status }).toEqual({ range, status: 416 });
           expect(answer.headers["content-range"]).toBe(`bytes */${size}`);
+          expectErrorBody(expect, answer);
         }
         for (const range of ["bytes=9-3", "bytes=", "bytes=a-b", "lines=0-1"]) {
           const answer = await server.ask(`/${base}.zip`, { headers: { Range: range } });
@@ -316,17 +323,9 @@ describe.each(STORAGES)("the protocol with --storage %s", (storage) => {
         await server.ask("/t/acme/example.com/hello/@v/list"),
         await server.ask("/sumdb/other.test/supported"),
       ];
-      for (const { status, headers, text: body } of answers) {
-        expect(status).toBeGreaterThanOrEqual(400);
-        expect(status).toBeLessThan(500);
-        expect(headers["content-type"]).toBe("text/plain; charset=utf-8");
-        expect(headers["x-content-type-options"]).toBe("nosniff");
-        expect(headers["cache-control"]).toMatch(/no-store/);
-        expect(Buffer.byteLength(body)).toBeLessThanOrEqual(640);
-        const lines = body.replace(/\n$/, "").split("\n");
-        expect(lines.length).toBeLessThanOrEqual(8);
-        expect(lines.every((line) => line.trim() !== "")).toBe(true);
-        expect(lines.at(-1)).toMatch(/^request-id: [\w-]+$/);
+      for (const answer of answers) {
+        expectErrorBody(expect, answer);
+        expect(answer.status).toBeLessThan(500);
       }
       const ids = answers.map(({ text: body }) => body.trimEnd().split("\n").at(-1));
       expect(new Set(ids).size).toBe(answers.length);
@@ -605,6 +604,19 @@ describe.each(STORAGES)("one request line per request with --storage %s", (stora
     expect(server.process.stdout).not.toContain("secret");
   });
 });
+
+/** Short plain text that the go command shows whole. */
+function expectErrorBody(expect: ExpectStatic, { status, headers, text: body }: Answer): void {
+  expect(status).toBeGreaterThanOrEqual(400);
+  expect(headers["content-type"]).toBe("text/plain; charset=utf-8");
+  expect(headers["x-content-type-options"]).toBe("nosniff");
+  expect(headers["cache-control"]).toMatch(/no-store/);
+  expect(Buffer.byteLength(body)).toBeLessThanOrEqual(640);
+  const lines = body.replace(/\n$/, "").split("\n");
+  expect(lines.length).toBeLessThanOrEqual(8);
+  expect(lines.every((line) => line.trim() !== "")).toBe(true);
+  expect(lines.at(-1)).toMatch(/^request-id: [\w-]+$/);
+}
 
 function sha256Tag(body: Uint8Array): string {
   return `"${createHash("sha256").update(body).digest("hex")}"`;
