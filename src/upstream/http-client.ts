@@ -1,3 +1,4 @@
+import { toPlainText } from "../errors/plain-text.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import type { Clock } from "../proxy/ports.ts";
 
@@ -50,8 +51,15 @@ const RETRY_BASE_MS = 100;
 // A Retry-After within this time is waited for; a longer one ends the tries.
 const MAX_RETRY_AFTER_MS = 2000;
 const REASON_MS = 1000;
-const MAX_REASON_BYTES = 8 * 1024;
-const MAX_REASON_CHARACTERS = 300;
+const MAX_READ_BYTES = 8 * 1024;
+// As much as an error body can hold.
+const REASON_LIMITS = { maxLines: 8, maxBytes: 640 };
+
+const INNER_IPV4 =
+  /^(?:0|10|127|169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01])|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./;
+// Also those that carry an IPv4 address: ::/16, NAT64 and 6to4; no public source is named so.
+const INNER_IPV6 = /^\[(?:::|64:ff9b:|2002:|f[c-f])/;
+const INNER_NAME = /\.(?:local|internal|localhost)$/;
 
 type Try =
   | { readonly kind: "done"; readonly answer: HttpAnswer }
@@ -114,7 +122,11 @@ class FetchClient implements HttpClient {
     try {
       const response = await this.#sendInTime(origin, path, endMs);
       if (response.status === 200) return { kind: "done", answer: toFound(response) };
-      return judge(origin, response, await this.#readReasonInTime(origin, response));
+      const reason = await this.#readReasonInTime(origin, response);
+      if (origin.notFound.includes(response.status)) {
+        return { kind: "done", answer: { found: false, reason } };
+      }
+      return toFailure(origin, response, reason, this.#clock.now());
     } catch (error) {
       if (error instanceof ProxyError) return { kind: "final", error };
       const detail = `${origin.name} could not be reached`;
@@ -197,13 +209,6 @@ function isAllowedHop(home: string, from: URL, to: URL): boolean {
   return to.protocol === "http:" && from.protocol === "http:";
 }
 
-function judge(origin: HttpOrigin, response: Response, reason: string): Try {
-  if (origin.notFound.includes(response.status)) {
-    return { kind: "done", answer: { found: false, reason } };
-  }
-  return toFailure(origin, response, reason);
-}
-
 function toFound(response: Response): HttpAnswer {
   const body = response.body ?? new Blob([]).stream();
   const length = response.headers.get("Content-Length");
@@ -217,26 +222,27 @@ function toFound(response: Response): HttpAnswer {
   };
 }
 
-/** Loopback, link-local and private addresses, and names that only an inner network has. */
+/**
+ * Loopback, link-local and private addresses, and names that only an inner network has.
+ *
+ * @param hostname As a URL gives it: in lower case, addresses in their shortest form.
+ */
 function isInnerHost(hostname: string): boolean {
-  const host = hostname.replace(/^\[|\]$/g, "");
-  if (host.includes(":")) return /^(?:::1?$|::ffff:|f[cd]|fe[89ab])/i.test(host);
-  if (!/^[0-9.]+$/.test(host))
-    return !host.includes(".") || /\.(?:local|internal|localhost)$/.test(host);
-  return /^(?:0|10|127|169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01])|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./.test(
-    host,
-  );
+  if (hostname.startsWith("[")) return INNER_IPV6.test(hostname);
+  const host = hostname.replace(/\.$/, "");
+  return /^[0-9.]+$/.test(host)
+    ? INNER_IPV4.test(host)
+    : !host.includes(".") || INNER_NAME.test(host);
 }
 
 /** The one place where a status of a source becomes an error of ours. */
-function toFailure(origin: HttpOrigin, response: Response, reason: string): Try {
+function toFailure(origin: HttpOrigin, response: Response, reason: string, nowMs: number): Try {
   const { status } = response;
   const said = reason === "" ? "" : `: ${reason}`;
-  const retryAfterMs = readRetryAfterMs(response);
+  const retryAfterSeconds = readRetryAfter(response, nowMs);
   if (status === 429) {
-    const options = { retryAfterSeconds: Math.ceil((retryAfterMs || 1000) / 1000) };
     const detail = `${origin.name} asks to slow down${said}`;
-    return { kind: "final", error: new ProxyError("rate_limited", detail, options) };
+    return { kind: "final", error: new ProxyError("rate_limited", detail, { retryAfterSeconds }) };
   }
   if (status === 403) {
     const detail = `${origin.name} answered 403${said}`;
@@ -250,16 +256,23 @@ function toFailure(origin: HttpOrigin, response: Response, reason: string): Try 
   if (status < 500 && status !== 408) {
     return { kind: "final", error: new ProxyError("upstream_refused", detail) };
   }
-  return { kind: "failed", error: new ProxyError("upstream_unavailable", detail), retryAfterMs };
+  const error = new ProxyError("upstream_unavailable", detail);
+  return { kind: "failed", error, retryAfterMs: 1000 * (retryAfterSeconds ?? 0) };
 }
 
-/** 0 when there is none; garbage counts as none. */
-function readRetryAfterMs(response: Response): number {
+/**
+ * Seconds from now; undefined when there is none, and garbage counts as none.
+ *
+ * @source RFC 9110, 10.2.3 and 5.6.7
+ */
+function readRetryAfter(response: Response, nowMs: number): number | undefined {
   const text = response.headers.get("Retry-After")?.trim() ?? "";
-  return /^[0-9]{1,6}$/.test(text) ? Number(text) * 1000 : 0;
+  if (/^[0-9]{1,9}$/.test(text)) return Number(text);
+  const dateMs = /^[A-Z][a-z]+, .* GMT$/.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(dateMs) ? undefined : Math.max(0, Math.ceil((dateMs - nowMs) / 1000));
 }
 
-/** The first line of a plain-text error body, fit to be shown. */
+/** What a plain-text error body says, fit to be shown. */
 async function readReason(origin: HttpOrigin, response: Response): Promise<string> {
   const type = response.headers.get("Content-Type") ?? "";
   if (response.body === null) return "";
@@ -268,12 +281,9 @@ async function readReason(origin: HttpOrigin, response: Response): Promise<strin
     return "";
   }
   const text = await readStart(response.body);
-  const line = text.split("\n", 1)[0] ?? "";
-  if (secretsOf(origin).some((secret) => text.includes(secret))) return "";
-  return line
-    .replaceAll(/[^\x20-\x7e]/g, "")
-    .slice(0, MAX_REASON_CHARACTERS)
-    .trim();
+  const shown = toPlainText(text, REASON_LIMITS);
+  // Of a text with a credential nothing is shown; one may come to light only by the clean-up.
+  return secretsOf(origin).some((secret) => `${text}\n${shown}`.includes(secret)) ? "" : shown;
 }
 
 /** Every form in which an origin's credential could come back to us. */
@@ -313,7 +323,7 @@ async function readStart(body: ReadableStream<Uint8Array>): Promise<string> {
   const reader = body.getReader();
   let text = "";
   try {
-    while (text.length < MAX_REASON_BYTES) {
+    while (text.length < MAX_READ_BYTES) {
       const { done, value } = await reader.read();
       if (done) break;
       text += decoder.decode(value, { stream: true });

@@ -513,15 +513,22 @@ describe.each(STORAGES)("the protocol with --storage %s", (storage) => {
     });
 
     it("an upstream's 403 and 429 come with its words and its Retry-After", async ({ expect }) => {
-      upstream.on("/words.test/m/@v/list", text("license forbids it\n", 403));
+      const words = "license forbids it\r\n\r\n\u001b[31m世界, see the policy\n";
+      upstream.on("/words.test/m/@v/list", text(words, 403));
+      upstream.on("/words.test/m3/@v/list", text("slow down\n", 429));
       upstream.on("/words.test/m2/@v/list", {
         ...text("slow down\n", 429),
         headers: { "Content-Type": "text/plain", "Retry-After": "17" },
       });
       const denied = await server.ask("/words.test/m/@v/list");
       const limited = await server.ask("/words.test/m2/@v/list");
-      expect(denied.text).toContain("license forbids it");
+      expect(denied.text).toMatch(
+        /403: license forbids it\n\[31m世界, see the policy\nrequest-id: .*\n$/,
+      );
+      expectErrorBody(expect, denied);
       expect(limited.headers["retry-after"]).toBe("17");
+      const unknown = await server.ask("/words.test/m3/@v/list");
+      expect([unknown.status, unknown.headers["retry-after"]]).toEqual([429, undefined]);
       expect(limited.text).toContain("slow down");
       expect(denied.text + limited.text).not.toContain(`${upstream.port}`);
     });

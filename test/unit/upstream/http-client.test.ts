@@ -86,7 +86,7 @@ describe("HttpClient.get()", () => {
     const { client } = makeClient(status(404, {}, "no such module\nmore"));
     expect(await client.get(ORIGIN, "/x", 9000)).toEqual({
       found: false,
-      reason: "no such module",
+      reason: "no such module\nmore",
     });
     const denied = makeClient(status(403));
     const only403 = { ...ORIGIN, notFound: [403] };
@@ -119,11 +119,22 @@ describe("HttpClient.get()", () => {
     expect(late.clock.waits).toEqual([]);
   });
 
-  it("hands on the Retry-After of a 429", async ({ expect }) => {
-    const { client } = makeClient(status(429, { "Retry-After": "17" }));
-    expect((await failure(client.get(ORIGIN, "/x", 9000))).retryAfterSeconds).toBe(17);
-    const garbage = makeClient(status(429, { "Retry-After": "soon" }));
-    expect((await failure(garbage.client.get(ORIGIN, "/x", 9000))).retryAfterSeconds).toBe(1);
+  // The fake clock begins with 2026-01-01T00:00:00Z, a Thursday.
+  it.for<[string | undefined, number | undefined]>([
+    ["17", 17],
+    ["0", 0],
+    ["31536000", 31_536_000],
+    ["Thu, 01 Jan 2026 00:01:30 GMT", 90],
+    ["Thursday, 01-Jan-26 00:01:30 GMT", 90],
+    ["Wed, 31 Dec 2025 23:59:59 GMT", 0],
+    ["soon", undefined],
+    ["-5", undefined],
+    ["Thu, 99 Jan 2026 00:00:00 GMT", undefined],
+    [undefined, undefined],
+  ])("hands on the Retry-After %s of a 429 as %s", async ([header, seconds], { expect }) => {
+    const headers = header === undefined ? {} : { "Retry-After": header };
+    const { client } = makeClient(status(429, headers));
+    expect((await failure(client.get(ORIGIN, "/x", 9000))).retryAfterSeconds).toBe(seconds);
   });
 
   it("repeats a connection that failed, and says unreachable", async ({ expect }) => {
@@ -172,7 +183,26 @@ describe("HttpClient.get()", () => {
     expect(sent.length).toBeLessThan(10);
   });
 
-  it("shows the first line of a plain-text reason, in plain characters, and no secret", async ({
+  it.for([
+    "localhost.", "intranet", "intranet.", "metadata.internal", "metadata.internal.", "printer.local.", "127.0.0.1.",
+    "10.1.2.3", "169.254.169.254", "[::1]", "[::]", "[::7f00:1]", "[::ffff:10.0.0.1]", "[64:ff9b::7f00:1]",
+    "[64:ff9b:1::1]", "[2002:7f00:1::]", "[fd00::1]", "[fe80::1]",
+  ])("refuses a redirect from outside to %s", async (host, { expect }) => {
+    const { client, sent } = makeClient(redirect(`https://${host}/x`), status(200));
+    expect((await failure(client.get(ORIGIN, "/x", 9000))).code).toBe("upstream_refused");
+    expect(sent).toHaveLength(1);
+  }); // prettier-ignore
+
+  it.for(["cdn.test", "cdn.test.", "8.8.8.8", "[2606:4700::1111]", "[2001:db8::1]"])(
+    "follows a redirect to %s",
+    async (host, { expect }) => {
+      const { client, sent } = makeClient(redirect(`https://${host}/x`), status(200));
+      await client.get(ORIGIN, "/x", 9000);
+      expect(sent).toHaveLength(2);
+    },
+  );
+
+  it("shows the lines of a plain-text reason without control characters, and no secret", async ({
     expect,
   }) => {
     const reasonOf = async (
@@ -184,11 +214,13 @@ describe("HttpClient.get()", () => {
       const answer = await client.get(origin, "/x", 9000);
       return answer.found ? "" : answer.reason;
     };
-    expect(await reasonOf("one\ntwo")).toBe("one");
-    expect(await reasonOf("a\u001b[31mb\u0000cé")).toBe("a[31mbc");
-    expect((await reasonOf("x".repeat(5000))).length).toBeLessThan(400);
+    expect(await reasonOf("one\r\n\n \t\ntwo\n")).toBe("one\ntwo");
+    expect(await reasonOf("a\u001b[31mb\u0000c\u202eé\t世")).toBe("a[31mbcé 世");
+    expect((await reasonOf("line\n".repeat(50))).split("\n")).toHaveLength(8);
+    expect(Buffer.byteLength(await reasonOf("é".repeat(5000)))).toBeLessThanOrEqual(640);
     expect(await reasonOf("<p>page</p>", "text/html")).toBe("");
     expect(await reasonOf("you sent Bearer s3cret")).not.toContain("s3cret");
+    expect(await reasonOf("fine\nyou sent s3\u0007cret")).toBe("");
     const basic = { ...ORIGIN, authorization: `Basic ${btoa("robot:pass-word")}` };
     expect(await reasonOf("bad login robot:pass-word", "text/plain", basic)).not.toContain(
       "pass-word",
