@@ -5,8 +5,9 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { deployedAddress } from "./deployed-address.ts";
-import { checkDocumentSize, firstDocument, UsageError } from "./first-document.ts";
+import { checkDocumentSize, firstDocument } from "./first-document.ts";
 import { defaultUpstreams } from "./upstreams.ts";
+import { UsageError } from "./usage-error.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 const CONFIG_FILE = "goproxy-edge.yaml";

@@ -3,9 +3,10 @@ import { buildBundle } from "./serve/bundle.ts";
 import { lockDataFolder, onParentGone, Watchdog } from "./serve/guard.ts";
 import { startMiniflare } from "./serve/miniflare.ts";
 import type { Server } from "./serve/server.ts";
-import { checkSignerKeys, readOptions, type ServeOptions, UsageError } from "./serve/options.ts";
+import { checkSignerKeys, readOptions, type ServeOptions } from "./serve/options.ts";
 import { waitUntilReady } from "./serve/ready.ts";
 import { readPort, startWorkerd } from "./serve/workerd.ts";
+import { UsageError } from "./usage-error.ts";
 
 // Open answers are cut after this time.
 const DRAIN_MS = 4000;

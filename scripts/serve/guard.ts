@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { UsageError } from "./options.ts";
+import { UsageError } from "../usage-error.ts";
 
 // Kills the last pids that it was told as soon as its input ends, which the end of the launcher
 // brings about however it ends.
@@ -18,7 +18,7 @@ const PARENT_POLL_MS = 200;
  */
 export function lockDataFolder(data: string): void {
   try {
-    mkdirSync(data, { recursive: true });
+    makeFolder(data);
     const database = new DatabaseSync(join(data, "lock.sqlite"));
     database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
     // Kept open, and referenced, for as long as the process lives.
@@ -29,6 +29,18 @@ export function lockDataFolder(data: string): void {
       throw new UsageError(`--data: ${data} is in use by another process`, { cause: error });
     }
     throw new UsageError(`--data: cannot use ${data} (${message})`, { cause: error });
+  }
+}
+
+/** Step by step: on a file system that takes no folder, Node's recursive way never ends. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another start may have been faster.
+    if (!existsSync(path)) throw error;
   }
 }
 

@@ -6,7 +6,8 @@ import { setTimeout as wait } from "node:timers/promises";
 import { createServer, type Server as TlsServer } from "node:tls";
 import { Log, LogLevel, Miniflare, type MiniflareOptions } from "miniflare";
 import { Watchdog } from "./guard.ts";
-import { type ServeOptions, UsageError } from "./options.ts";
+import type { ServeOptions } from "./options.ts";
+import { UsageError } from "../usage-error.ts";
 import type { Server } from "./server.ts";
 import { COMPATIBILITY_DATE, DURABLE_OBJECTS, RUNTIME_ENV } from "./workerd.ts";
 

@@ -2,17 +2,19 @@ import { existsSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { createSecureContext } from "node:tls";
-import { parseArgs, parseEnv } from "node:util";
+import { parseArgs } from "node:util";
 import { parse } from "yaml";
-import { type Config, parseConfig, requiredSecrets } from "../../src/config/config.ts";
+import {
+  type Config,
+  findConfigLine,
+  parseConfig,
+  requiredSecrets,
+} from "../../src/config/config.ts";
 import { ProxyError } from "../../src/errors/proxy-error.ts";
 import { parseSignerKey, parseVerifierKey } from "../../src/sumdb/note.ts";
 import { defaultUpstreams, goEnvProxy, parseUpstreamList } from "../upstreams.ts";
-
-/** A mistake of the person who starts the server: one line, exit code 2. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
+import { UsageError } from "../usage-error.ts";
+import { parseSecrets } from "./secrets-file.ts";
 
 /** What `npm start` was told, checked. */
 export interface ServeOptions {
@@ -68,12 +70,11 @@ export function readOptions(argv: readonly string[], env: NodeJS.ProcessEnv): Se
   const flags = parseFlags(argv);
   const port = parsePort(flags.port);
   const document = readDocument(flags, env, { host: flags.host, port });
-  const fileName = flags.config ?? "configuration";
-  const config = parseChecked(JSON.stringify(document), fileName);
+  const config = parseChecked(JSON.stringify(document), "configuration");
   return {
     port,
     host: parseHost(flags.host),
-    data: resolve(flags.data),
+    data: parseData(flags.data),
     storage: parseStorage(flags.storage),
     tls: readTls(flags["tls-cert"], flags["tls-key"]),
     document: JSON.stringify(document),
@@ -105,10 +106,9 @@ function readDocument(
     Object.assign(document, parse(text) as object | null);
   }
   if (flags.upstream !== undefined) {
-    const urls = parseUpstreamList(flags.upstream);
+    const urls = parseUpstreamList(flags.upstream, "--upstream");
     if (urls.length === 0) throw new UsageError("--upstream: names no upstream");
     document["upstreams"] = urls.map((url) => ({ url }));
-    parseChecked(JSON.stringify({ upstreams: document["upstreams"] }), "--upstream");
   }
   // The machine's own go command may use this proxy already: that is no upstream of it.
   const isOwn = (url: string): boolean => isOwnAddress(url, own);
@@ -140,16 +140,15 @@ function parseSumdb(text: string): unknown {
   return { name, key, url };
 }
 
-/** The key must be one, and of the database that it is configured for. */
-function checkSumdbKey({ sumdb }: Config, fileName: string): void {
-  if (sumdb?.key === undefined) return;
+/** Why the key is none, or not of the database that it is configured for. */
+function findSumdbKeyProblem({ sumdb }: Config): string | undefined {
+  if (sumdb?.key === undefined) return undefined;
   try {
     const { name } = parseVerifierKey(sumdb.key);
-    if (name === sumdb.name) return;
-    throw new UsageError(`${fileName}: sumdb.key: is of ${name}, not of ${sumdb.name}`);
+    return name === sumdb.name ? undefined : `is of ${name}, not of ${sumdb.name}`;
   } catch (error) {
-    if (!(error instanceof ProxyError)) throw error;
-    throw new UsageError(`${fileName}: sumdb.key: ${error.publicDetail}`, { cause: error });
+    if (error instanceof ProxyError) return error.publicDetail;
+    throw error;
   }
 }
 
@@ -174,8 +173,10 @@ export async function checkSignerKeys({ config, secrets }: ServeOptions): Promis
 function parseChecked(text: string, fileName: string): Config {
   try {
     const config = parseConfig(text, fileName);
-    checkSumdbKey(config, fileName);
-    return config;
+    const problem = findSumdbKeyProblem(config);
+    if (problem === undefined) return config;
+    const line = findConfigLine(text, ["sumdb", "key"]);
+    throw new UsageError(`${fileName}:${line}: sumdb.key: ${problem}`);
   } catch (error) {
     if (error instanceof ProxyError) throw new UsageError(error.publicDetail, { cause: error });
     throw error;
@@ -186,6 +187,11 @@ function parsePort(text: string): number {
   const port = /^[0-9]{1,5}$/.test(text) ? Number(text) : Number.NaN;
   if (!(port <= 65_535)) throw new UsageError(`--port: ${text} is not a port`);
   return port;
+}
+
+function parseData(text: string): string {
+  if (text === "") throw new UsageError("--data: must name a folder");
+  return resolve(text);
 }
 
 function parseHost(text: string): string {
@@ -226,9 +232,7 @@ function readSecrets(
   const secrets: Record<string, string> = {};
   const path = file ?? DEFAULT_SECRETS_FILE;
   if (file !== undefined || existsSync(path)) {
-    for (const [name, value] of Object.entries(parseEnv(readText(path, "--secrets")))) {
-      if (value !== undefined) secrets[name] = value;
-    }
+    Object.assign(secrets, parseSecrets(readText(path, "--secrets"), path));
   }
   for (const name of BINDING_NAMES) {
     if (name in secrets) throw new UsageError(`${path}: ${name} is no name for a secret`);

@@ -75,6 +75,16 @@ export interface Config {
   readonly teams: readonly TeamConfig[];
 }
 
+/** Keys and positions from the top of a document down. */
+type KeyPath = readonly unknown[];
+
+/** A document whose YAML parses. */
+interface Source {
+  readonly fileName: string;
+  readonly document: ReturnType<typeof parseDocument>;
+  readonly lines: LineCounter;
+}
+
 const MAX_ALIASES = 100;
 const FALLBACK_UPSTREAMS = ["https://goproxy.cn", "https://goproxy.io"];
 
@@ -87,9 +97,15 @@ const FALLBACK_UPSTREAMS = ["https://goproxy.cn", "https://goproxy.io"];
  * @throws ProxyError `invalid_config`, naming file, line and key.
  */
 export function parseConfig(text: string, fileName: string): Config {
-  const config = toConfig(parseConfigDocument(text, fileName));
-  checkNames(config, fileName);
+  const source = readSource(text, fileName);
+  const config = toConfig(parseConfigDocument(source));
+  checkNames(config, (path, problem) => invalidAt(source, path, problem));
   return config;
+}
+
+/** The line of a key of a document that parses, or of the deepest part of it that is there. */
+export function findConfigLine(text: string, path: KeyPath): number {
+  return findLine(readSource(text, ""), path);
 }
 
 /** Names of the Worker secrets without which this configuration cannot work. */
@@ -104,30 +120,26 @@ export function requiredSecrets({ upstreams, teams }: Config): string[] {
   ];
 }
 
-/**
- * Parse a configuration document without filling in what depends on the machine.
- *
- * @throws ProxyError `invalid_config`, naming file, line and key.
- */
-function parseConfigDocument(text: string, fileName: string): ConfigDocument {
+function readSource(text: string, fileName: string): Source {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
   const syntax = document.errors[0];
-  if (syntax !== undefined) {
-    const line = lines.linePos(syntax.pos[0]).line;
-    throw new ProxyError("invalid_config", `${fileName}:${line}: ${firstLine(syntax.message)}`);
-  }
-  const parsed = v.safeParse(CONFIG_SCHEMA, toPlain(document, fileName) ?? {});
+  if (syntax === undefined) return { fileName, document, lines };
+  const line = lines.linePos(syntax.pos[0]).line;
+  throw new ProxyError("invalid_config", `${fileName}:${line}: ${firstLine(syntax.message)}`);
+}
+
+/** Check a document without filling in what depends on the machine. */
+function parseConfigDocument(source: Source): ConfigDocument {
+  const parsed = v.safeParse(CONFIG_SCHEMA, toPlain(source) ?? {});
   if (parsed.success) return parsed.output;
   const issue = parsed.issues[0];
   const path = (issue.path ?? []).map((item) => item.key);
-  const line = findLine(document, lines, path);
-  const what = issue.expected === "never" ? "unknown key" : issue.message;
-  throw new ProxyError("invalid_config", `${fileName}:${line}: ${toKeyText(path)}: ${what}`);
+  throw invalidAt(source, path, issue.expected === "never" ? "unknown key" : issue.message);
 }
 
 /** Aliases are followed only here: an unknown one, or too many within each other, is an error. */
-function toPlain(document: ReturnType<typeof parseDocument>, fileName: string): unknown {
+function toPlain({ document, fileName }: Source): unknown {
   try {
     return document.toJS({ maxAliasCount: MAX_ALIASES });
   } catch (error) {
@@ -172,32 +184,36 @@ function toConfig(document: ConfigDocument): Config {
 }
 
 /** What no schema can say: names that must be there, or must not be there twice. */
-function checkNames({ teams, upstreams, sumdb }: Config, fileName: string): void {
-  const seen = new Map<string, string>();
-  const claim = (key: string, name: string): void => {
+function checkNames(
+  { teams, upstreams, sumdb }: Config,
+  invalid: (path: KeyPath, problem: string) => ProxyError,
+): void {
+  const seen = new Map<string, KeyPath>();
+  const claim = (path: KeyPath, name: string): void => {
     const where = seen.get(name);
-    if (where !== undefined) throw invalid(fileName, key, `${name} is already in ${where}`);
-    seen.set(name, key);
+    if (where !== undefined) throw invalid(path, `${name} is already in ${toKeyText(where)}`);
+    seen.set(name, path);
   };
   for (const [index, { name }] of upstreams.entries()) {
-    claim(`upstreams[${index}].name`, `upstream ${name}`);
+    claim(["upstreams", index, "name"], `upstream ${name}`);
   }
-  if (sumdb !== undefined) claim("sumdb.name", `database ${sumdb.name}`);
+  if (sumdb !== undefined) claim(["sumdb", "name"], `database ${sumdb.name}`);
   for (const [index, team] of teams.entries()) {
-    const key = `teams[${index}]`;
-    claim(`${key}.name`, `team ${team.name}`);
-    for (const host of team.hosts) claim(`${key}.hosts`, `host ${host}`);
-    if (team.sumdb !== undefined) claim(`${key}.sumdb.name`, `database ${team.sumdb.name}`);
+    const key = ["teams", index];
+    claim([...key, "name"], `team ${team.name}`);
+    for (const [at, host] of team.hosts.entries()) claim([...key, "hosts", at], `host ${host}`);
+    if (team.sumdb !== undefined) claim([...key, "sumdb", "name"], `database ${team.sumdb.name}`);
     for (const [at, { source }] of team.private.entries()) {
       if (!upstreams.some(({ name }) => name === source)) {
-        throw invalid(fileName, `${key}.private[${at}].source`, `no upstream is named ${source}`);
+        throw invalid([...key, "private", at, "source"], `no upstream is named ${source}`);
       }
     }
   }
 }
 
-function invalid(fileName: string, key: string, problem: string): ProxyError {
-  return new ProxyError("invalid_config", `${fileName}: ${key}: ${problem}`);
+function invalidAt(source: Source, path: KeyPath, problem: string): ProxyError {
+  const where = `${source.fileName}:${findLine(source, path)}`;
+  return new ProxyError("invalid_config", `${where}: ${toKeyText(path)}: ${problem}`);
 }
 
 function toPlainUpstream(url: string): NonNullable<ConfigDocument["upstreams"]>[number] {
@@ -214,18 +230,14 @@ function firstLine(text: string): string {
   return text.split("\n", 1)[0] ?? text;
 }
 
-function toKeyText(path: readonly unknown[]): string {
+function toKeyText(path: KeyPath): string {
   let text = "";
   for (const key of path) text += typeof key === "number" ? `[${key}]` : `.${String(key)}`;
   return text === "" ? "document" : text.replace(/^\./, "");
 }
 
 /** The line of the deepest part of `path` that the document holds. */
-function findLine(
-  document: ReturnType<typeof parseDocument>,
-  lines: LineCounter,
-  path: readonly unknown[],
-): number {
+function findLine({ document, lines }: Source, path: KeyPath): number {
   for (let length = path.length; length > 0; length--) {
     const node: unknown = document.getIn(path.slice(0, length), true);
     if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;

@@ -51,6 +51,11 @@ const upstreamUrl = v.pipe(
   v.transform((text) => text.replace(/\/+$/, "")),
 );
 
+const databaseUrl = v.pipe(
+  upstreamUrl,
+  v.check(isSecure, "must be an https URL; plain http is for loopback only"),
+);
+
 const status = v.pipe(
   v.number(),
   v.integer(),
@@ -84,7 +89,7 @@ const sumdb = v.union(
     mapping({
       name: v.pipe(v.string(), v.nonEmpty("must not be empty")),
       key: v.pipe(v.string(), v.nonEmpty("must not be empty")),
-      url: v.optional(upstreamUrl),
+      url: v.optional(databaseUrl),
     }),
   ],
   "must be sum.golang.org, off, or an object of name, key and url",
@@ -164,7 +169,14 @@ function findPatternProblem(list: string): string | undefined {
   return undefined;
 }
 
-function findUrlProblem(text: string): string | undefined {
+/** Whether nobody between can read or change what an http(s) URL gives. */
+function isSecure(text: string): boolean {
+  const { protocol, hostname } = new URL(text);
+  return protocol === "https:" || /^(?:127(?:\.\d+){3}|\[::1\]|localhost)$/.test(hostname);
+}
+
+/** Why a text is no address of a server that can be asked; the text itself is not repeated. */
+export function findUrlProblem(text: string): string | undefined {
   const url = URL.parse(text);
   if (url === null) return "must be an http or https URL";
   if (url.protocol !== "https:" && url.protocol !== "http:") return "must be an http or https URL";

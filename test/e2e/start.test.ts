@@ -26,13 +26,20 @@ const MEBIBYTE = 1024 * 1024;
 const UPSTREAM = "http://127.0.0.1:9";
 const SECRET = "v3ry-s3cret-value";
 
+// Name and key of the database that golang.org/x/mod tests with.
+const KEY =
+  "localhost.localdev/sumdb localhost.localdev/sumdb+00000c67+AcTrnkbUA+TU4heY3hkjiSES/DSQniBqIeQ/YppAUtK6";
+
 const hasOpenssl = runs("openssl", ["version"]);
 
 describe("a mistake ends the start with code 2 and one line that names it", () => {
   const missing = join(makeTempFolder("missing"), "nothing.yaml");
   const data = makeTempFolder("data");
-  const notAFolder = join(makeTempFolder("file"), "file");
-  writeFileSync(notAFolder, "");
+  const write = (...parts: string[]): string => {
+    const file = join(makeTempFolder("file"), "file");
+    writeFileSync(file, parts.join(""));
+    return file;
+  };
   const config = (text: string): string[] => ["--config", writeConfig(text)];
   const cases: [string, string[], RegExp][] = [
     ["an unknown flag", ["--prot", "1"], /--prot/],
@@ -46,18 +53,29 @@ describe("a mistake ends the start with code 2 and one line that names it", () =
     ["an empty upstream list", ["--upstream", "direct,off"], /--upstream/],
     ["an upstream that is no URL", ["--upstream", "not a url"], /--upstream/],
     ["an upstream with a password", ["--upstream", `http://u:${SECRET}@127.0.0.1:9`], /--upstream.*credential/],
+    ["an upstream that is a folder", ["--upstream", `file:///srv/${SECRET}`], /--upstream: entry 1 must be an http or https URL/],
+    ["a sumdb on plain http", ["--sumdb", `${KEY} http://sum.example.com`], /--sumdb:1: sumdb\.url: must be an https URL/],
     ["a sumdb that is half", ["--sumdb", "name key"], /--sumdb/],
     ["a configuration that is not there", ["--config", missing], /--config: cannot read .*nothing\.yaml/],
     ["secrets that are not there", ["--secrets", missing], /--secrets: cannot read .*nothing\.yaml/],
     ["a certificate without its key", ["--tls-cert", missing], /--tls-cert/],
     ["a certificate that is not there", ["--tls-cert", missing, "--tls-key", missing], /--tls-cert: cannot read/],
-    ["a data folder that is a file", ["--data", notAFolder], /--data: .*file/],
+    ["secrets that are none", ["--secrets", write("A=1\n", `here is ${SECRET}\n`)], /file:2: must be NAME=value/],
+    ["secrets that are no text", ["--secrets", write("\u0000\u0001\u0002", SECRET)], /file:1: must be NAME=value/],
+    ["secrets whose quote stays open", ["--secrets", write("A=1\n", `B="${SECRET}\nC=3\n`)], /file:2: must be NAME=value/],
+    ["a data folder that is a file", ["--data", write()], /--data: .*file/],
+    ["a data folder without a name", ["--data", ""], /--data: must name a folder/],
+    ["a data folder where none can be", ["--data", "/proc/x"], /--data: cannot use \/proc\/x/],
     ["YAML that does not parse", config("upstreams: [\n  - x: {\n"), /goproxy-edge\.yaml:\d+: /],
     ["an unknown key", config("upstreams:\n  - url: http://127.0.0.1:9\n    retries: 3\n"), /goproxy-edge\.yaml:3: upstreams\[0\]\.retries: unknown key/],
     ["an unknown key at the top", config("\n\ncolour: red\n"), /goproxy-edge\.yaml:3: colour: unknown key/],
     ["a value of the wrong kind", config("cache:\n  list: 60\n"), /goproxy-edge\.yaml:2: cache\.list: /],
     ["a time without unit", config("cache:\n  memory: 24h\n  negative: '60'\n"), /goproxy-edge\.yaml:3: cache\.negative: .*60s/],
     ["a status that is none", config("upstreams:\n  - url: http://127.0.0.1:9\n    notFound: [404, 200]\n"), /goproxy-edge\.yaml:3: upstreams\[0\]\.notFound\[1\]: /],
+    ["two upstreams of one name", config("upstreams:\n  - {name: a, url: http://127.0.0.1:9}\n  - {name: a, url: http://127.0.0.1:8}\n"), /goproxy-edge\.yaml:3: upstreams\[1\]\.name: /],
+    ["a source that is none", config("teams:\n  - name: a\n    private:\n      - {pattern: x.test/*, source: nobody}\n"), /goproxy-edge\.yaml:4: teams\[0\]\.private\[0\]\.source: /],
+    ["a key that is none", config("sumdb:\n  name: x.test\n  key: x.test+zzz\n"), /goproxy-edge\.yaml:3: sumdb\.key: /],
+    ["a key of another database", config(`sumdb:\n  name: x.test\n  key: ${KEY.split(" ")[1]}\n`), /goproxy-edge\.yaml:3: sumdb\.key: is of /],
     ["the same key twice", config("sumdb: off\nsumdb: off\n"), /goproxy-edge\.yaml:2: /],
     ["a list instead of a document", config("- a\n"), /goproxy-edge\.yaml:1: /],
     ["a secret that is missing", config("upstreams:\n  - url: http://127.0.0.1:9\n    credential: NOT_THERE\n"), /NOT_THERE.*missing/],
@@ -277,6 +295,20 @@ describe("a start", () => {
       await upstream.down();
     });
     expect((await server.ask("/env.test/m/@v/list")).status).toBe(200);
+  });
+
+  it("refuses what it cannot ask, and says where that stands", async ({ expect }) => {
+    const args = ["--port", "0", "--data", makeTempFolder("data"), "--sumdb", "off"];
+    for (const [name, where] of [
+      ["UPSTREAM", "UPSTREAM"],
+      ["GOPROXY", "go env GOPROXY"],
+    ] as const) {
+      const env = { [name]: `https://u:${SECRET}@proxy.example` };
+      const { code, stderr, stdout } = await spawnServer(args, { env }).ended;
+      expect({ code, lines: stderr.trimEnd().split("\n").length }).toEqual({ code: 2, lines: 1 });
+      expect(stderr).toContain(`goproxy-edge: ${where}: entry 1 must not hold a credential`);
+      expect(stdout + stderr).not.toContain(SECRET);
+    }
   });
 
   it("lets a flag beat the file", async ({ expect, onTestFinished }) => {

@@ -75,6 +75,41 @@ describe("parseConfig()", () => {
     ["cache: []\n", 1, "cache: "],
     ["sumdb: maybe\n", 1, "sumdb: "],
     ["sumdb:\n  name: x.test\n", 2, "sumdb"],
+    [
+      "sumdb:\n  name: x.test\n  key: k\n  url: http://sum.test\n",
+      4,
+      "sumdb.url: must be an https URL",
+    ],
+    [
+      "sumdb:\n  name: x.test\n  key: k\n  url: http://127.evil.test\n",
+      4,
+      "sumdb.url: must be an https URL",
+    ],
+    [
+      "upstreams:\n  - {name: a, url: https://x.test}\n  - name: a\n    url: https://y.test\n",
+      3,
+      "upstreams[1].name: upstream a is already in upstreams[0].name",
+    ],
+    [
+      "upstreams:\n  - {name: upstream-2, url: https://x.test}\n  - url: https://y.test\n",
+      3,
+      "upstreams[1].name: upstream upstream-2 is already",
+    ],
+    [
+      "teams:\n  - name: acme\n    private:\n      - pattern: x.test/*\n        source: nobody\n",
+      5,
+      "teams[0].private[0].source: no upstream is named nobody",
+    ],
+    [
+      "teams:\n  - name: acme\n  - name: acme\n",
+      3,
+      "teams[1].name: team acme is already in teams[0].name",
+    ],
+    [
+      "teams:\n  - name: acme\n    hosts: [a.test]\n  - name: beta\n    hosts:\n      - b.test\n      - A.test\n",
+      7,
+      "teams[1].hosts[1]: host a.test is already in teams[0].hosts[0]",
+    ],
     ["access: closed\n", 1, "access: "],
     ["balance: random\n", 1, "balance: "],
     ["just a text\n", 1, "document: "],
@@ -95,11 +130,14 @@ describe("parseConfig()", () => {
     expect(problemOf(text)).toMatch(/^goproxy-edge\.yaml:\d+: .+/);
   });
 
-  it("refuses two upstreams of one name: nobody could tell them apart", ({ expect }) => {
-    const text =
-      "upstreams:\n  - {name: a, url: https://x.test}\n  - {name: a, url: https://y.test}\n";
-    expect(problemOf(text)).toContain("upstreams[1]");
-  });
+  it.for(["http://127.1.2.3:8080", "http://[::1]/x", "http://localhost:1", "https://sum.test"])(
+    "takes %s as the address of a database",
+    (url, { expect }) => {
+      expect(
+        parseConfig(JSON.stringify({ sumdb: { name: "x", key: "k", url } }), "f").sumdb?.url,
+      ).toBe(url);
+    },
+  );
 
   it("does not blow up on aliases within aliases", ({ expect }) => {
     let text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";

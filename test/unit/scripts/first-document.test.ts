@@ -19,18 +19,6 @@ describe("firstDocument()", () => {
       access: "open",
     });
   });
-
-  // Guarantee: the document becomes a variable that anybody with a look at the dashboard can read.
-  it("refuses an address with a credential and does not repeat it", ({ expect }) => {
-    const make = (): string => firstDocument(["https://user:hunter2@a.example"]);
-
-    expect(make).toThrow(/carries a credential/);
-    expect(make).not.toThrow(/hunter2/);
-  });
-
-  it.for(["a.example", "file:///srv/modules"])("refuses %s as an upstream", (url, { expect }) => {
-    expect(() => firstDocument([url])).toThrow(url);
-  });
 });
 
 describe("checkDocumentSize()", () => {
