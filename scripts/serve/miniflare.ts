@@ -9,7 +9,7 @@ import { Watchdog } from "./guard.ts";
 import type { ServeOptions } from "./options.ts";
 import { UsageError } from "../usage-error.ts";
 import type { Server } from "./server.ts";
-import { COMPATIBILITY_DATE, DURABLE_OBJECTS, RUNTIME_ENV } from "./workerd.ts";
+import { COMPATIBILITY_DATE, DURABLE_OBJECTS, RUNTIME_ENV, RUNTIME_SCRIPT } from "./workerd.ts";
 
 const WATCH_CHILDREN_MS = 250;
 const DRAIN_POLL_MS = 20;
@@ -23,7 +23,7 @@ const DRAIN_POLL_MS = 20;
 export async function startMiniflare(bundle: string, options: ServeOptions): Promise<Server> {
   const { host, port } = options;
   // The simulator hands its own environment to the runtime.
-  Object.assign(process.env, RUNTIME_ENV);
+  Object.assign(process.env, RUNTIME_ENV, { MINIFLARE_WORKERD_PATH: RUNTIME_SCRIPT });
   const inner = options.tls === undefined ? { host, port } : { host: "127.0.0.1", port: 0 };
   const miniflare = new Miniflare({
     workers: [

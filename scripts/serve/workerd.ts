@@ -14,6 +14,9 @@ const { default: workerdPath } = createRequire(import.meta.url)("workerd") as { 
 const CONTROL_FD = 3;
 const SOCKET = "http";
 
+/** Starts the runtime `WORKERD_BINARY` in such a way that the terminal's signals pass it by. */
+export const RUNTIME_SCRIPT = join(import.meta.dirname, "workerd.sh");
+
 /**
  * The runtime's allocator keeps free memory by processor only if it may register for restartable
  * sequences itself; the C library, which is first, makes it fall back to slower caches by thread.
@@ -22,6 +25,7 @@ const SOCKET = "http";
  */
 export const RUNTIME_ENV: Readonly<Record<string, string>> = {
   GLIBC_TUNABLES: "glibc.pthread.rseq=0",
+  WORKERD_BINARY: workerdPath,
 };
 
 /** Must be that of wrangler.toml: it is the same Worker. */
@@ -48,7 +52,7 @@ export function startWorkerd(bundle: string, options: ServeOptions): ChildProces
   copyFileSync(bundle, join(folders.run, "worker.js"));
   const configFile = join(folders.run, "workerd.capnp");
   writeFileSync(configFile, toCapnp(options, folders));
-  return spawn(workerdPath, ["serve", `--control-fd=${CONTROL_FD}`, configFile], {
+  return spawn(RUNTIME_SCRIPT, ["serve", `--control-fd=${CONTROL_FD}`, configFile], {
     stdio: ["ignore", "inherit", "pipe", "pipe"],
     // The only way in for secrets: neither the configuration nor the arguments show them.
     env: { ...RUNTIME_ENV, ...options.secrets } as NodeJS.ProcessEnv,

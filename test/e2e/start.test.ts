@@ -183,33 +183,42 @@ describe.each(STORAGES)("a server with --storage %s", (storage) => {
     }
   });
 
-  it("lets an open answer end on SIGTERM, and cuts one that does not after 4 s", async ({
-    expect,
-  }) => {
-    const quick = makeLargeModule("drain.test/quick", "v1.0.0", 4 * MEBIBYTE);
-    const endless = makeLargeModule("drain.test/endless", "v1.0.0", 4 * MEBIBYTE);
-    upstream.on(`/${quick.base}.zip`, { ...zip(quick.zip), pieces: 20, pauseMs: 60 });
-    upstream.on(`/${endless.base}.zip`, {
-      ...zip(endless.zip),
-      sendBytes: 3 * MEBIBYTE,
-      ending: "hang",
-    });
-    const server = await startServer({ storage, upstream: upstream.url });
-    const open1 = await open(server.url, `/${quick.base}.zip`);
-    const whole = readAll(open1);
-    const open2 = await open(server.url, `/${endless.base}.zip`);
-    const cut = readAll(open2).catch(() => undefined);
-    const startedMs = performance.now();
-    server.process.child.kill("SIGTERM");
-    const read = await whole.catch(() => Buffer.alloc(0));
-    const { code } = await server.process.ended;
-    const tookMs = performance.now() - startedMs;
-    expect(tookMs).toBeLessThan(5000);
-    expect(code).toBe(0);
-    expect(await eventually(async () => !(await isListening(server.url)), 1000)).toBe(true);
-    expect((await cut)?.equals(endless.zip) ?? false).toBe(false);
-    expect(read.equals(quick.zip)).toBe(true);
-  });
+  // A terminal sends Ctrl-C, and its own end, to every process that it started.
+  it.for([
+    ["SIGTERM", "the launcher"],
+    ["SIGTERM", "all processes"],
+    ["SIGINT", "all processes"],
+    ["SIGHUP", "all processes"],
+  ] as const)(
+    "lets an open answer end on %s to %s, and cuts one that does not after 4 s",
+    async ([signal, whom], { expect }) => {
+      const quick = makeLargeModule("drain.test/quick", "v1.0.0", 4 * MEBIBYTE);
+      const endless = makeLargeModule("drain.test/endless", "v1.0.0", 4 * MEBIBYTE);
+      upstream.on(`/${quick.base}.zip`, { ...zip(quick.zip), pieces: 20, pauseMs: 60 });
+      upstream.on(`/${endless.base}.zip`, {
+        ...zip(endless.zip),
+        sendBytes: 3 * MEBIBYTE,
+        ending: "hang",
+      });
+      const server = await startServer({ storage, upstream: upstream.url });
+      const open1 = await open(server.url, `/${quick.base}.zip`);
+      const whole = readAll(open1);
+      const open2 = await open(server.url, `/${endless.base}.zip`);
+      const cut = readAll(open2).catch(() => undefined);
+      const startedMs = performance.now();
+      const pid = server.process.child.pid ?? 0;
+      process.kill(whom === "the launcher" ? pid : -pid, signal);
+      const read = await whole.catch(() => Buffer.alloc(0));
+      const { code } = await server.process.ended;
+      const tookMs = performance.now() - startedMs;
+      expect(tookMs).toBeGreaterThan(3500);
+      expect(tookMs).toBeLessThan(5000);
+      expect(code).toBe(0);
+      expect(await eventually(async () => !(await isListening(server.url)), 1000)).toBe(true);
+      expect((await cut)?.equals(endless.zip) ?? false).toBe(false);
+      expect(read.equals(quick.zip)).toBe(true);
+    },
+  );
 
   it("leaves no process behind when the launcher alone is killed", async ({ expect }) => {
     const server = await startServer({ storage, upstream: upstream.url });
