@@ -22,6 +22,9 @@ h1 {
   font-size: 1.75rem;
   margin: 0 0 0.25rem;
 }
+h1 + p {
+  margin-top: 0;
+}
 h2 {
   font-size: 1.1rem;
   margin: 2rem 0 0.5rem;
@@ -31,7 +34,9 @@ pre {
   border-left: 4px solid var(--accent);
   border-radius: 6px;
   padding: 0.75rem 1rem;
-  overflow-x: auto;
+  /* A narrow screen must show the whole line: what is cut off looks like its end. */
+  white-space: pre-wrap;
+  overflow-wrap: anywhere;
   user-select: all;
 }
 code {
