@@ -41,7 +41,8 @@ export class HeadKeeper {
   readonly #ports: SumdbPorts;
   readonly #tiles: TileStore;
   readonly #moves = new SerialQueue();
-  #head: SignedHead | undefined;
+  /** The stored head as opened last, so that a signature is not checked twice. */
+  #opened: SignedHead | undefined;
 
   constructor(verifier: Verifier, ports: SumdbPorts, tiles: TileStore) {
     this.#verifier = verifier;
@@ -55,16 +56,15 @@ export class HeadKeeper {
    * @throws {ProxyError} sumdb_invalid - the stored one is not signed by the configured key.
    */
   async current(): Promise<SignedHead | undefined> {
-    if (this.#head !== undefined) return this.#head;
+    // Always by way of storage: another keeper of the same head may have moved it.
     const note = await this.#ports.readHead();
     if (note === undefined) return undefined;
-    const stored = await this.open(note).catch((cause: unknown) => {
+    if (this.#opened?.note === note) return this.#opened;
+    this.#opened = await this.open(note).catch((cause: unknown) => {
       const detail = "the stored tree head is not signed by the configured key; was it changed?";
       throw new ProxyError("sumdb_invalid", detail, { cause });
     });
-    // Another call may have moved the head on while this one was reading.
-    this.#head ??= stored;
-    return this.#head;
+    return this.#opened;
   }
 
   /**
@@ -118,10 +118,9 @@ export class HeadKeeper {
       // Tiles first, head last: a head without its tiles would break what holds after a move.
       await this.#proveSpan({ newer: theirs, older: ours, ours }, record);
       if (await this.#ports.casHead(ours?.note, theirs.note)) {
-        this.#head = theirs;
+        this.#opened = theirs;
         return theirs;
       }
-      this.#head = undefined;
     }
     throw new ProxyError("storage_unavailable", "the tree head is being moved by others");
   }

@@ -1,6 +1,8 @@
 import * as fc from "fast-check";
 import { describe, it } from "vitest";
+import { ProxyError } from "../../../src/errors/proxy-error.ts";
 import { SumdbClient } from "../../../src/sumdb/client.ts";
+import type { SumdbPorts } from "../../../src/sumdb/ports.ts";
 import { MemoryPorts } from "../../support/sumdb/memory-ports.ts";
 import { TestDatabase, testModule, testRecord } from "../../support/sumdb/test-database.ts";
 
@@ -132,3 +134,41 @@ describe("with the database gone", () => {
     expect((await lookup(behind, 3)).id).toBe(3);
   });
 });
+
+describe("a client that asks nobody, beside one that does", () => {
+  // Guarantee: an address that answers from storage alone has all that is stored now, under the
+  // newest stored head.
+  it("serves each record proven meanwhile, under the newest head", async ({ expect }) => {
+    Object.assign(database, { isDown: false, publishedSize: 300, lookupSize: undefined });
+    const ports = new MemoryPorts(database.fetch);
+    const online = new SumdbClient({ verifierKey, ports });
+    const offline = new SumdbClient({ verifierKey, ports: withoutFetch(ports) });
+    for (const [id, size] of [
+      [3, 300],
+      [650, 700],
+      [299, 1200],
+    ] as const) {
+      database.publishedSize = size;
+      await lookup(online, id);
+      const newest = await database.signedHead(size);
+      expect(Buffer.from(await offline.serveLatest()).toString()).toBe(newest);
+      const answer = await offline.serveLookup(`${testModule(id)}@v1.0.0`);
+      expect(Buffer.from(answer).toString()).toBe(`${id}\n${testRecord(id)}\n${newest}`);
+      expect((await lookup(clientBehind(offline), id)).treeSize).toBe(size);
+    }
+  });
+});
+
+/** What is stored, with nobody to ask. */
+function withoutFetch(ports: MemoryPorts): SumdbPorts {
+  return {
+    fetch: () => Promise.reject(new ProxyError("sumdb_not_found", "not stored")),
+    readTile: (level, index) => ports.readTile(level, index),
+    putTiles: (tiles) => ports.putTiles(tiles),
+    readHead: () => ports.readHead(),
+    casHead: (previous, next) => ports.casHead(previous, next),
+    readRecord: (key) => ports.readRecord(key),
+    putRecord: (key, record) => ports.putRecord(key, record),
+    onFork: (heads) => ports.onFork(heads),
+  };
+}
