@@ -64,6 +64,45 @@ describe("SumdbClient.lookup()", () => {
     expect(ports.fetched.filter((path) => path.startsWith("/lookup/"))).toHaveLength(4);
   });
 
+  // Guarantee: the first request after the database is back works, whoever still waits for it.
+  it("tries once anew when the flight that it joined ends in an outage", async ({ expect }) => {
+    const database = await TestDatabase.create(300);
+    const hangs = new Map<string, () => void>();
+    const ports = new MemoryPorts((path) => {
+      if (!database.isDown) return database.fetch(path);
+      return new Promise((_, reject) => {
+        const down = new ProxyError("sumdb_unavailable", "sent nothing in time");
+        hangs.set(path, () => reject(down));
+      });
+    });
+    const client = new SumdbClient({ verifierKey: database.verifierKey, ports });
+    await lookup(client, 1);
+    const size = database.tree.size;
+    for (let id = size; id < 600; id++) database.append(testRecord(id));
+    const asks = [
+      ["/latest", () => client.serveLatest()],
+      [`/lookup/${testModule(5)}@v1.0.0`, () => client.serveLookup(`${testModule(5)}@v1.0.0`)],
+      ["/tile/8/data/001", () => client.serveTile("tile/8/data/001")],
+    ] as const;
+    for (const [path, ask] of asks) {
+      database.isDown = true;
+      const first = ask().then(
+        () => "answered",
+        (error: unknown) => error instanceof ProxyError && error.code,
+      );
+      while (!hangs.has(path)) await new Promise(setImmediate);
+      database.isDown = false;
+      const joined = [ask(), ask()];
+      await new Promise(setImmediate);
+      const before = ports.fetched.length;
+      hangs.get(path)?.();
+      for (const answer of joined) expect((await answer).length).toBeGreaterThan(0);
+      // Its own head it has without the database; anything else failed for who came first.
+      expect(await first).toBe(path === "/latest" ? "answered" : "sumdb_unavailable");
+      expect(ports.fetched.slice(before).filter((asked) => asked === path)).toEqual([path]);
+    }
+  });
+
   it("reads a full tile when the database has dropped the partial one", async ({ expect }) => {
     const { database, ports, client } = await start(700);
     database.dropsPartialTiles = true;
