@@ -1,3 +1,4 @@
+import { sha256Hex } from "../module/sha256.ts";
 import type { FileStore } from "../proxy/ports.ts";
 
 /** A tile of a database's tree; level -1 holds the records themselves. */
@@ -13,6 +14,10 @@ interface StoredRecord {
 
 const TILES_PER_FOLDER = 1000;
 const FULL_WIDTH = 256;
+// A file name has 255 bytes, some of which the disk service needs while it writes the file.
+const MAX_NAME_BYTES = 240;
+// An object's key has 1024 bytes; the rest is for the folder, which holds the database's name.
+const MAX_KEY_BYTES = 800;
 
 /**
  * What is kept of one checksum database: full tiles and records as files; its newest head, and the
@@ -107,8 +112,11 @@ export class SumdbStore {
     return `${this.#folder}/tile/8/${level < 0 ? "data" : level}/${folder}/${index}`;
   }
 
+  /** No module path begins with an element without a dot: `long` is nobody's. */
   #recordPath(key: string): string {
-    return `${this.#folder}/lookup/${key}`;
+    const lastName = key.slice(key.lastIndexOf("/") + 1);
+    const isLong = key.length > MAX_KEY_BYTES || lastName.length > MAX_NAME_BYTES;
+    return `${this.#folder}/lookup/${isLong ? `long/${sha256Hex(key)}` : key}`;
   }
 }
 
