@@ -24,6 +24,11 @@ export type HttpAnswer =
       readonly contentType: string;
     };
 
+/** The whole of a small answer. */
+export type BytesAnswer =
+  | { readonly found: false; readonly reason: string }
+  | { readonly found: true; readonly bytes: Uint8Array };
+
 /** The only way out of the product. */
 export interface HttpClient {
   /**
@@ -40,7 +45,7 @@ export interface HttpClient {
     origin: HttpOrigin,
     path: string,
     limits: { readonly deadlineMs: number; readonly maxBytes: number },
-  ): Promise<Uint8Array | undefined>;
+  ): Promise<BytesAnswer>;
   /** Whether an origin answers at all, and not with a failure of its own. Never fails. */
   probe(origin: HttpOrigin, deadlineMs: number): Promise<boolean>;
 }
@@ -93,16 +98,17 @@ class FetchClient implements HttpClient {
     origin: HttpOrigin,
     path: string,
     { deadlineMs, maxBytes }: { readonly deadlineMs: number; readonly maxBytes: number },
-  ): Promise<Uint8Array | undefined> {
+  ): Promise<BytesAnswer> {
     const endMs = this.#clock.now() + deadlineMs;
     const answer = await this.get(origin, path, deadlineMs);
-    if (!answer.found) return undefined;
+    if (!answer.found) return answer;
     const cancelled = Promise.withResolvers<never>();
     const cancelTimer = this.#clock.after(Math.max(1, endMs - this.#clock.now()), () => {
       cancelled.reject(new ProxyError("upstream_timeout", `${origin.name} stands still`));
     });
     try {
-      return await Promise.race([readWhole(origin, answer, maxBytes), cancelled.promise]);
+      const reading = readWhole(origin, answer, maxBytes);
+      return { found: true, bytes: await Promise.race([reading, cancelled.promise]) };
     } finally {
       cancelTimer();
     }

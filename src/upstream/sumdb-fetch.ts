@@ -5,8 +5,15 @@ import type { HttpClient, HttpOrigin } from "./http-client.ts";
 const DEADLINE_MS = 6000;
 const MAX_BYTES = 2_000_000;
 const NOT_FOUND = [404, 410];
-// How long it is remembered whether a proxy relays the database.
+// What does not speak of the module: it is about who asks, or about the moment.
+const NO_REFUSALS = new Set([401, 403, 407, 408, 429]);
+// A database may refuse a lookup by 400 or another 4xx: then it has no record to give.
+const LOOKUP_REFUSALS = Array.from({ length: 100 }, (_, index) => 400 + index).filter(
+  (status) => !NO_REFUSALS.has(status),
+);
+// How long it is remembered that a proxy relays the database, and that it does not.
 const SUPPORTED_MS = 600_000;
+const UNSUPPORTED_MS = 5000;
 
 /** A database and the ways to it. */
 export interface SumdbAddress {
@@ -21,8 +28,8 @@ export interface SumdbAddress {
  * Without an address of its own it is asked for below `/sumdb/{name}` of those upstream proxies
  * that relay it, in their order, and under its own name last.
  *
- * @returns GET of a path below the database's base. Throws `sumdb_not_found` when the database
- *   says so and `sumdb_unavailable` on anything else.
+ * @returns GET of a path below the database's base. Throws `sumdb_not_found`, with the database's
+ *   own words, when it says so or refuses a lookup, and `sumdb_unavailable` on anything else.
  * @source cmd/go's modfetch/sumdb.go, initBase
  */
 export function createSumdbFetch(
@@ -42,22 +49,15 @@ export function createSumdbFetch(
     authorization: undefined,
     notFound: NOT_FOUND,
   };
-  const supported = new Map<string, { readonly isSupported: boolean; readonly untilMs: number }>();
-
-  async function relaysDatabase(relay: HttpOrigin, deadlineMs: number): Promise<boolean> {
-    const known = supported.get(relay.name);
-    if (known !== undefined && known.untilMs > clock.now()) return known.isSupported;
-    const limits = { deadlineMs, maxBytes: MAX_BYTES };
-    const isSupported = (await http.getBytes(relay, "/supported", limits)) !== undefined;
-    supported.set(relay.name, { isSupported, untilMs: clock.now() + SUPPORTED_MS });
-    return isSupported;
-  }
+  const support = createSupportMemory(http, clock);
 
   async function ask(origin: HttpOrigin, path: string, deadlineMs: number): Promise<Uint8Array> {
     const limits = { deadlineMs, maxBytes: MAX_BYTES };
-    const bytes = await http.getBytes(origin, path, limits);
-    if (bytes !== undefined) return bytes;
-    throw new ProxyError("sumdb_not_found", `${name} does not have it`);
+    const notFound = path.startsWith("/lookup/") ? LOOKUP_REFUSALS : NOT_FOUND;
+    const answer = await http.getBytes({ ...origin, notFound }, path, limits);
+    if (answer.found) return answer.bytes;
+    const reason = answer.reason === "" ? "does not have it" : `says ${answer.reason}`;
+    throw new ProxyError("sumdb_not_found", `${name} ${reason}`);
   }
 
   return async (path) => {
@@ -67,7 +67,7 @@ export function createSumdbFetch(
     const shareMs = (): number => Math.max(1000, (endMs - clock.now()) / 2);
     for (const relay of url === undefined ? relays : []) {
       try {
-        if (await relaysDatabase(relay, shareMs())) {
+        if (await support.has(relay, shareMs())) {
           return await ask(relay, path, Math.max(1000, endMs - clock.now()));
         }
       } catch (error) {
@@ -79,9 +79,35 @@ export function createSumdbFetch(
       return await ask(direct, path, Math.max(1000, endMs - clock.now()));
     } catch (error) {
       if (error instanceof ProxyError && error.code === "sumdb_not_found") throw error;
+      support.forgetRefusals();
       const cause = outage ?? error;
       const reason = cause instanceof ProxyError ? cause.publicDetail : "it cannot be reached";
       throw new ProxyError("sumdb_unavailable", `${name}: ${reason}`, { cause });
     }
+  };
+}
+
+/** Which proxies relay the database, as they said last. */
+interface SupportMemory {
+  has(relay: HttpOrigin, deadlineMs: number): Promise<boolean>;
+  /** A proxy that said no may be back, and be the only way. */
+  forgetRefusals(): void;
+}
+
+function createSupportMemory(http: HttpClient, clock: Clock): SupportMemory {
+  const said = new Map<string, { readonly isSupported: boolean; readonly untilMs: number }>();
+  return {
+    async has(relay, deadlineMs) {
+      const known = said.get(relay.name);
+      if (known !== undefined && known.untilMs > clock.now()) return known.isSupported;
+      const limits = { deadlineMs, maxBytes: MAX_BYTES };
+      const { found: isSupported } = await http.getBytes(relay, "/supported", limits);
+      const ttlMs = isSupported ? SUPPORTED_MS : UNSUPPORTED_MS;
+      said.set(relay.name, { isSupported, untilMs: clock.now() + ttlMs });
+      return isSupported;
+    },
+    forgetRefusals() {
+      for (const [name, { isSupported }] of said) if (!isSupported) said.delete(name);
+    },
   };
 }
