@@ -118,12 +118,8 @@ function parseVersionFile(
   const dot = file.lastIndexOf(".");
   const kind = file.slice(dot + 1);
   if (dot <= 0 || (kind !== "info" && kind !== "mod" && kind !== "zip")) return NO_PROTOCOL_PATH;
-  const escapedVersion = file.slice(0, dot);
-  if (escapedVersion.length > MAX_ESCAPED_ELEMENT_BYTES) {
-    return { problem: "version is too long", where: "version" };
-  }
-  const version = tryUnescapeVersion(escapedVersion);
-  if (version === undefined) return { problem: "invalid escaped version", where: "version" };
+  const version = unescapeVersion(file.slice(0, dot));
+  if (typeof version !== "string") return version;
   const problem = findCanonicalProblem(module.modulePath, version);
   if (problem === undefined) return { kind, ...module, version, path };
   if (kind !== "info") return { problem, where: "version" };
@@ -143,6 +139,24 @@ export function findCanonicalProblem(modulePath: string, version: string): strin
   if (!isValidVersion(version)) return `"${version}" is not a version`;
   if (canonicalVersion(version) !== version) return `${version} is not a canonical version`;
   return findModuleVersionProblem(modulePath, version);
+}
+
+/** Unescape and check the version part of a path, for a version that a file can be stored under. */
+export function parseEscapedVersion(
+  modulePath: string,
+  escaped: string,
+): { readonly version: string } | RequestProblem {
+  const version = unescapeVersion(escaped);
+  if (typeof version !== "string") return version;
+  const problem = findCanonicalProblem(modulePath, version);
+  return problem === undefined ? { version } : { problem, where: "version" };
+}
+
+function unescapeVersion(escaped: string): string | RequestProblem {
+  if (escaped.length > MAX_ESCAPED_ELEMENT_BYTES) {
+    return { problem: "version is too long", where: "version" };
+  }
+  return tryUnescapeVersion(escaped) ?? { problem: "invalid escaped version", where: "version" };
 }
 
 function hasLongElement(escapedPath: string): boolean {

@@ -1,11 +1,9 @@
 import { ProxyError } from "../errors/proxy-error.ts";
-import { tryUnescapeVersion } from "../module/path.ts";
-import { parseEscapedModule } from "../module/request.ts";
-import { canonicalVersion } from "../module/version.ts";
 import { sha256Hex } from "../module/sha256.ts";
 import type { WholeAnswer } from "./answer.ts";
 import { LruCache } from "./lru-cache.ts";
 import type { Clock, Sumdb } from "./ports.ts";
+import { parseLookup } from "./sumdb-lookup.ts";
 
 /** What serving databases works with. */
 export interface SumdbServerPorts {
@@ -43,8 +41,8 @@ export class SumdbServer {
    *
    * @param path Everything after `/sumdb/`: a database's name, which may hold slashes, and what is
    *   asked of it.
-   * @throws ProxyError `sumdb_not_found` for a name that is not relayed and for private modules;
-   *   `malformed_path`; and what the database throws.
+   * @throws ProxyError `sumdb_not_found` for a name that is not relayed and for hidden modules;
+   *   `malformed_path`, `malformed_version`; and what the database throws.
    */
   async serve(path: string, options: SumdbOptions): Promise<WholeAnswer> {
     // Of two names of which one begins with the other, the longer one is meant.
@@ -75,18 +73,12 @@ export class SumdbServer {
   }
 }
 
-/** A private name is answered here, before anything is looked up or sent. */
+/** What no database can have, and what this one must not be asked, is answered here. */
 function checkLookup(escaped: string, sumdb: Sumdb, options: SumdbOptions): void {
-  const [escapedPath = "", escapedVersion = ""] = escaped.split("@");
-  const module = parseEscapedModule(escapedPath);
-  if ("problem" in module) throw new ProxyError("malformed_path", module.problem);
-  if (options.isHidden(module.modulePath, sumdb)) {
-    throw new ProxyError("sumdb_not_found", "not in this database");
-  }
-  const version = tryUnescapeVersion(escapedVersion) ?? "";
-  if (version === "" || canonicalVersion(version) !== version) {
-    throw new ProxyError("malformed_version", "a lookup needs a canonical version");
-  }
+  const { modulePath } = parseLookup(escaped);
+  if (!options.isHidden(modulePath, sumdb)) return;
+  const detail = "not in this database (a client does not ask for what GONOSUMDB names)";
+  throw new ProxyError("sumdb_not_found", detail);
 }
 
 function toAnswer(question: string, body: Uint8Array): WholeAnswer {

@@ -1,18 +1,8 @@
 import { fromErrorValue, ProxyError } from "../errors/proxy-error.ts";
-import {
-  type EscapedPath,
-  type ModulePath,
-  tryEscapeVersion,
-  tryUnescapeVersion,
-} from "../module/path.ts";
-import {
-  type FileKind,
-  findCanonicalProblem,
-  parseEscapedModule,
-  toFileRequest,
-} from "../module/request.ts";
+import { type FileKind, toFileRequest } from "../module/request.ts";
 import type { Home } from "./access.ts";
 import { type Coordinators, PUBLIC_SCOPE, type Scope, type Sumdb } from "./ports.ts";
+import { type Lookup, parseLookup } from "./sumdb-lookup.ts";
 
 /** The append-only log behind a team's database. */
 export interface TeamLog {
@@ -36,12 +26,6 @@ export interface TeamSumdbPorts {
   isExempt(modulePath: string): boolean;
   /** Where a module lives for the team. */
   homeOf(modulePath: string): Home;
-}
-
-interface Wanted {
-  readonly modulePath: ModulePath;
-  readonly escapedPath: EscapedPath;
-  readonly version: string;
 }
 
 const LOOKUP = "lookup/";
@@ -75,19 +59,9 @@ function isNotRecorded(error: unknown): boolean {
   return error instanceof ProxyError && error.code === "sumdb_not_found";
 }
 
-function parseLookup(escaped: string): Wanted {
-  const [escapedPath = "", escapedVersion = ""] = escaped.split("@");
-  const module = parseEscapedModule(escapedPath);
-  if ("problem" in module) throw new ProxyError("malformed_path", module.problem);
-  const version = tryUnescapeVersion(escapedVersion) ?? "";
-  const problem = findCanonicalProblem(module.modulePath, version);
-  if (problem !== undefined) throw new ProxyError("malformed_version", problem);
-  return { ...module, version };
-}
-
 async function findHashes(
   ports: TeamSumdbPorts,
-  wanted: Wanted,
+  wanted: Lookup,
 ): Promise<{ zip: string; mod: string }> {
   const home = ports.homeOf(wanted.modulePath);
   if ("hidden" in home) throw notFound(wanted);
@@ -107,15 +81,10 @@ async function findHashes(
 async function findFileHash(
   ports: TeamSumdbPorts,
   scope: Scope,
-  wanted: Wanted,
+  wanted: Lookup,
   kind: FileKind,
 ): Promise<string> {
-  const request = toFileRequest(
-    wanted,
-    kind,
-    wanted.version,
-    tryEscapeVersion(wanted.version) ?? "",
-  );
+  const request = toFileRequest(wanted, kind, wanted.version, wanted.escapedVersion);
   const outcome = await ports.coordinators.file(scope, request, { stream: false });
   switch (outcome.kind) {
     case "bytes":
@@ -131,6 +100,6 @@ async function findFileHash(
   }
 }
 
-function notFound({ modulePath, version }: Wanted): ProxyError {
+function notFound({ modulePath, version }: Lookup): ProxyError {
   return new ProxyError("sumdb_not_found", `${modulePath}@${version} does not exist`);
 }

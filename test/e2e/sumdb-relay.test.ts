@@ -34,6 +34,11 @@ const MALFORMED_LOOKUPS = [
   "example.com/m1@v1.0.0%0a",
   "example.com/m1%00@v1.0.0",
   "example.com/con@v1.0.0",
+  "example.com/m1@v2.0.0",
+  "example.com/m1/v2@v1.0.0",
+  "gopkg.in/yaml.v2@v3.0.0",
+  `example.com/m1@v1.0.0-${"b".repeat(194)}`,
+  `example.com/${"a".repeat(201)}@v1.0.0`,
 ];
 
 const MALFORMED_TILES = [

@@ -79,15 +79,44 @@ describe("SumdbServer", () => {
   it.for([
     ["git.acme.test/m@v1.0.0", "sumdb_not_found"],
     ["git.acme.test/!m@v1.0.0", "sumdb_not_found"],
-    ["git.acme.test/m", "sumdb_not_found"],
+    ["git.acme.test/m", "malformed_version"],
+    ["git.acme.test/m@v2.0.0", "malformed_version"],
     ["git.acme.test/M@v1.0.0", "malformed_path"],
     ["nonsense@v1.0.0", "malformed_path"],
     ["@v1.0.0", "malformed_path"],
     ["", "malformed_path"],
+    ["a.test/m@v2.0.0", "malformed_version"],
+    ["a.test/m/v2@v1.0.0", "malformed_version"],
+    ["gopkg.in/yaml.v2@v3.0.0", "malformed_version"],
+    ["a.test/m@v1.0.0+meta", "malformed_version"],
+    ["a.test/m@v1.0.0@v1.0.0", "malformed_version"],
+    [`a.test/m@v1.0.0-${"b".repeat(194)}`, "malformed_version"],
+    [`a.test/m@v1.0.0-${"!b".repeat(97)}`, "malformed_version"],
+    [`a.test/${"a".repeat(201)}@v1.0.0`, "malformed_path"],
+    [`a.test/${"!a".repeat(101)}@v1.0.0`, "malformed_path"],
+    [
+      `a.test/${Array.from({ length: 4 }, () => "a".repeat(150)).join("/")}@v1.0.0`,
+      "malformed_path",
+    ],
   ] as const)("answers the lookup of %s itself", async ([escaped, code], { expect }) => {
     const { ask, databases } = make("db.test");
     expect(await ask(`db.test/lookup/${escaped}`)).toBe(code);
     expect(databases[0]?.asked).toEqual([]);
+  });
+
+  it.for([
+    ["a.test/m/v2@v2.0.0"],
+    ["a.test/m@v2.0.0+incompatible"],
+    ["a.test/m@v0.0.0-20200102030405-0123456789ab"],
+    ["a.test/m@v2.0.1-0.20200102030405-0123456789ab+incompatible"],
+    ["gopkg.in/yaml.v2@v2.4.0"],
+    ["gopkg.in/check.v1@v0.0.0-20200102030405-0123456789ab"],
+    ["a.test/!m@v1.0.0-!r!c1"],
+    [`a.test/${"a".repeat(200)}@v1.0.0-${"b".repeat(193)}`],
+  ])("asks the database for %s", async ([escaped = ""], { expect }) => {
+    const { ask, databases } = make("db.test");
+    expect(await ask(`db.test/lookup/${escaped}`)).toBe("one");
+    expect(databases[0]?.asked).toEqual([`lookup/${escaped}`]);
   });
 
   it("hides a name from a caller even after it was kept for another", async ({ expect }) => {
