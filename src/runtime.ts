@@ -170,7 +170,7 @@ function buildRuntime(env: Bindings, config: Config): Runtime {
       modules,
       access,
       accelRedirect: env.DISK === undefined ? undefined : config.accelRedirect,
-      serveSumdb: toSumdbs(config, access, databases),
+      serveSumdb: toSumdbs(config, access, { databases, isExempt }),
       clock,
       own: createApp({
         checkReadiness: createReadiness(env, files, () => probeAll(http, origins)),
@@ -286,7 +286,7 @@ function toDatabases(
 function toSumdbs(
   config: Config,
   access: Access,
-  databases: Databases,
+  { databases, isExempt }: { databases: Databases; isExempt: (modulePath: string) => boolean },
 ): (caller: Caller, path: string, cachedOnly: boolean) => Promise<WholeAnswer> {
   const server = new SumdbServer({ clock, times: config.cache });
   return (caller, path, cachedOnly) =>
@@ -295,7 +295,7 @@ function toSumdbs(
       cachedOnly,
       isHidden: (modulePath, sumdb) =>
         databases.open.includes(sumdb)
-          ? access.isPrivate(modulePath)
+          ? access.isPrivate(modulePath) || isExempt(modulePath)
           : "hidden" in access.homeOf(caller, modulePath),
     });
 }

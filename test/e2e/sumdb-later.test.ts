@@ -106,6 +106,8 @@ describe.skipIf(isSkipped).each(STORAGES)(
         expect((await server.ask(`/${exempt.base}.${kind}`)).status).toBe(200);
       }
       expect(recordsOf(exempt)).toEqual(["none", "none"]);
+      const lookup = await server.ask(`/sumdb/${DATABASE_NAME}/lookup/exempt.test/m@v1.0.0`);
+      expect(lookup).toMatchObject({ status: 404, text: expect.stringContaining("GONOSUMDB") });
       expect(front.paths.filter((path) => path.includes("exempt.test"))).toEqual([]);
     });
 
