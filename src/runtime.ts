@@ -152,7 +152,7 @@ function buildRuntime(env: Bindings, config: Config): Runtime {
     times: config.cache,
     memoryBytes: config.cache.memoryBytes,
   });
-  const databases = toDatabases(env, config, { access, sumdb, isExempt, coordinators });
+  const databases = toDatabases(env, config, { access, sumdb, isExempt, coordinators, files });
   return {
     config,
     files,
@@ -262,6 +262,7 @@ function toDatabases(
     readonly sumdb: Sumdb | undefined;
     readonly isExempt: (modulePath: string) => boolean;
     readonly coordinators: CoordinatorClient;
+    readonly files: FileStore;
   },
 ): Databases {
   const open = parts.sumdb === undefined ? [] : [parts.sumdb];
@@ -274,6 +275,7 @@ function toDatabases(
       name,
       log: toTeamLog(team.sumdb.key, id, () => env.SUMDBS.getByName(id)),
       coordinators: parts.coordinators,
+      files: parts.files,
       sumdb: parts.sumdb,
       isExempt: parts.isExempt,
       homeOf: (modulePath) => parts.access.homeOf({ team, role: "reader" }, modulePath),

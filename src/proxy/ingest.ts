@@ -286,7 +286,7 @@ function toModH1(request: FileRequest, zip: ModuleZip): string {
 }
 
 /** A repository's attributes may give the go.mod in the zip CRLF where the `.mod` has LF. */
-function toLfHash(goMod: Uint8Array): string {
+export function toLfHash(goMod: Uint8Array): string {
   if (!goMod.includes(13)) return goModHash(goMod);
   const text = Buffer.from(goMod).toString("latin1").replaceAll("\r\n", "\n");
   return goModHash(Buffer.from(text, "latin1"));

@@ -1,7 +1,15 @@
 import { fromErrorValue, ProxyError } from "../errors/proxy-error.ts";
-import { type FileKind, toFileRequest } from "../module/request.ts";
+import { type FileKind, type FileRequest, toFileRequest } from "../module/request.ts";
 import type { Home } from "./access.ts";
-import { type Coordinators, PUBLIC_SCOPE, type Scope, type Sumdb } from "./ports.ts";
+import { toLfHash } from "./ingest.ts";
+import {
+  type Coordinators,
+  type FileRecord,
+  type FileStore,
+  PUBLIC_SCOPE,
+  type Scope,
+  type Sumdb,
+} from "./ports.ts";
 import { type Lookup, parseLookup } from "./sumdb-lookup.ts";
 
 /** The append-only log behind a team's database. */
@@ -20,6 +28,7 @@ export interface TeamSumdbPorts {
   readonly name: string;
   readonly log: TeamLog;
   readonly coordinators: Coordinators;
+  readonly files: Pick<FileStore, "open">;
   /** The public database; undefined when it is switched off. */
   readonly sumdb: Sumdb | undefined;
   /** Whether a public module is not to be named to the public database. */
@@ -70,27 +79,54 @@ async function findHashes(
     const { zip, mod } = await ports.sumdb.prove(wanted.modulePath, wanted.version);
     return { zip, mod };
   }
-  const [mod, zip] = await Promise.all([
-    findFileHash(ports, home.scope, wanted, "mod"),
-    findFileHash(ports, home.scope, wanted, "zip"),
-  ]);
-  return { zip, mod };
+  return await findOwnHashes(ports, home.scope, wanted);
 }
 
-/** The hash of a file at first sight, which this may be. */
-async function findFileHash(
+/**
+ * The hashes of first sight, which this may be.
+ *
+ * The zip comes first: while nothing verifies, its arrival may replace a go.mod that was seen
+ * before. What the log has once it has for ever, so the two must agree.
+ */
+async function findOwnHashes(
+  ports: TeamSumdbPorts,
+  scope: Scope,
+  wanted: Lookup,
+): Promise<{ zip: string; mod: string }> {
+  const zip = await findFile(ports, scope, wanted, "zip");
+  const mod = await findFile(ports, scope, wanted, "mod");
+  if (zip.modH1 !== undefined && mod.h1 !== zip.modH1) {
+    if (toLfHash(await readMod(ports, scope, wanted)) !== zip.modH1) {
+      const { modulePath, version } = wanted;
+      const detail = `${modulePath}@${version}: the stored go.mod is not the one in the stored zip`;
+      throw new ProxyError("checksum_mismatch", detail);
+    }
+  }
+  return { zip: zip.h1, mod: mod.h1 };
+}
+
+async function readMod(ports: TeamSumdbPorts, scope: Scope, wanted: Lookup): Promise<Uint8Array> {
+  const file = await ports.files.open(scope, toRequest(wanted, "mod").path);
+  if (file === undefined) throw new ProxyError("storage_unavailable", "a stored file is gone");
+  return new Uint8Array(await new Response(file.body).arrayBuffer());
+}
+
+/** The record of a stored file; one that is not stored yet is fetched. */
+async function findFile(
   ports: TeamSumdbPorts,
   scope: Scope,
   wanted: Lookup,
   kind: FileKind,
-): Promise<string> {
-  const request = toFileRequest(wanted, kind, wanted.version, wanted.escapedVersion);
+): Promise<FileRecord & { readonly h1: string }> {
+  const request = toRequest(wanted, kind);
   const outcome = await ports.coordinators.file(scope, request, { stream: false });
   switch (outcome.kind) {
     case "bytes":
-    case "stored":
-      if (outcome.record.h1 !== undefined) return outcome.record.h1;
+    case "stored": {
+      const { h1 } = outcome.record;
+      if (h1 !== undefined) return { ...outcome.record, h1 };
       throw new ProxyError("storage_unavailable", "a stored file has no hash in its record");
+    }
     case "absent":
       throw notFound(wanted);
     case "failed":
@@ -98,6 +134,10 @@ async function findFileHash(
     case "stream":
       throw new TypeError("a body was not asked for");
   }
+}
+
+function toRequest(wanted: Lookup, kind: FileKind): FileRequest {
+  return toFileRequest(wanted, kind, wanted.version, wanted.escapedVersion);
 }
 
 function notFound({ modulePath, version }: Lookup): ProxyError {

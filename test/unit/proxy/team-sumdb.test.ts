@@ -1,9 +1,11 @@
 import { describe, it } from "vitest";
 import { ProxyError } from "../../../src/errors/proxy-error.ts";
+import { goModHash } from "../../../src/module/dirhash.ts";
 import type { Home } from "../../../src/proxy/access.ts";
 import {
   type Coordinators,
   type FileOutcome,
+  type FileRecord,
   PUBLIC_SCOPE,
   type Scope,
   type Sumdb,
@@ -12,15 +14,25 @@ import { createTeamSumdb } from "../../../src/proxy/team-sumdb.ts";
 
 const ACME = "team/acme" as Scope;
 
+const stored = (h1: string, more: Partial<FileRecord> = {}): FileOutcome => ({
+  kind: "stored",
+  record: {
+    sizeBytes: 1,
+    sha256: "",
+    h1,
+    source: "s",
+    fetchedAt: "",
+    verified: "ledger",
+    ...more,
+  },
+});
+
 function make(hasSumdb = true) {
   const records = new Map<string, string>();
   const fetched: string[] = [];
   const proven: string[] = [];
   const files = new Map<string, FileOutcome>();
-  const stored = (h1: string): FileOutcome => ({
-    kind: "stored",
-    record: { sizeBytes: 1, sha256: "", h1, source: "s", fetchedAt: "", verified: "ledger" },
-  });
+  const bodies = new Map<string, string>();
   for (const module of ["git.acme.test/m", "public.test/m"]) {
     files.set(`${module}/@v/v1.0.0.zip`, stored("h1:zip"));
     files.set(`${module}/@v/v1.0.0.mod`, stored("h1:mod"));
@@ -54,6 +66,14 @@ function make(hasSumdb = true) {
       },
     },
     coordinators,
+    files: {
+      open: (_, path) =>
+        Promise.resolve({
+          record: { sizeBytes: 1, sha256: "", source: "s", fetchedAt: "", verified: "none" },
+          body: new Blob([bodies.get(path) ?? ""]).stream(),
+          validator: "",
+        }),
+    },
     sumdb: hasSumdb ? sumdb : undefined,
     isExempt: () => false,
     homeOf(modulePath): Home {
@@ -68,16 +88,16 @@ function make(hasSumdb = true) {
       return error instanceof ProxyError ? error.code : String(error);
     }
   };
-  return { ask, files, fetched, proven, records };
+  return { ask, files, bodies, fetched, proven, records, coordinators };
 }
 
 describe("createTeamSumdb()", () => {
   it("records a private module with the hashes of first sight, once", async ({ expect }) => {
     const { ask, fetched, proven } = make();
     expect(await ask("lookup/git.acme.test/m@v1.0.0")).toBe("h1:zip h1:mod");
-    expect(fetched.toSorted()).toEqual([
-      "team/acme/git.acme.test/m/@v/v1.0.0.mod",
+    expect(fetched).toEqual([
       "team/acme/git.acme.test/m/@v/v1.0.0.zip",
+      "team/acme/git.acme.test/m/@v/v1.0.0.mod",
     ]);
     expect(await ask("lookup/git.acme.test/m@v1.0.0")).toBe("h1:zip h1:mod");
     expect(fetched).toHaveLength(2);
@@ -129,5 +149,39 @@ describe("createTeamSumdb()", () => {
     files.delete("git.acme.test/m/@v/v1.0.0.zip");
     expect(await ask("lookup/git.acme.test/m@v1.0.0")).toBe("sumdb_not_found");
     expect(records.size).toBe(0);
+  });
+
+  // Guarantee: what the log has is what is served, for the log can never take it back.
+  it("records the go.mod that stays when the zip's arrival replaces the one seen before", async ({
+    expect,
+  }) => {
+    const { ask, files, coordinators } = make(false);
+    const base = "public.test/m/@v/v1.0.0";
+    files.set(`${base}.mod`, stored("h1:early", { verified: "none" }));
+    files.set(`${base}.zip`, stored("h1:zip", { verified: "none", modH1: "h1:final" }));
+    const file = coordinators.file.bind(coordinators);
+    coordinators.file = async (scope, request, options) => {
+      const outcome = await file(scope, request, options);
+      // As long as a zip takes to arrive and to be reconciled.
+      if (request.kind === "zip") {
+        await new Promise(setImmediate);
+        files.set(`${base}.mod`, stored("h1:final", { verified: "none" }));
+      }
+      return outcome;
+    };
+    expect(await ask("lookup/public.test/m@v1.0.0")).toBe("h1:zip h1:final");
+  });
+
+  it("records nothing when the stored go.mod is not the one in the stored zip", async ({
+    expect,
+  }) => {
+    const { ask, files, bodies, records } = make();
+    const base = "git.acme.test/m/@v/v1.0.0";
+    files.set(`${base}.zip`, stored("h1:zip", { modH1: goModHash(Buffer.from("module m\n")) }));
+    bodies.set(`${base}.mod`, "module other\n");
+    expect(await ask("lookup/git.acme.test/m@v1.0.0")).toBe("checksum_mismatch");
+    expect(records.size).toBe(0);
+    bodies.set(`${base}.mod`, "module m\r\n");
+    expect(await ask("lookup/git.acme.test/m@v1.0.0")).toBe("h1:zip h1:mod");
   });
 });
