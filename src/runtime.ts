@@ -152,7 +152,8 @@ function buildRuntime(env: Bindings, config: Config): Runtime {
     times: config.cache,
     memoryBytes: config.cache.memoryBytes,
   });
-  const databases = toDatabases(env, config, { access, sumdb, isExempt, coordinators, files });
+  const parts = { access, sumdb, isExempt, coordinators, files, modules };
+  const databases = toDatabases(env, config, parts);
   return {
     config,
     files,
@@ -263,6 +264,7 @@ function toDatabases(
     readonly isExempt: (modulePath: string) => boolean;
     readonly coordinators: CoordinatorClient;
     readonly files: FileStore;
+    readonly modules: ModuleServer;
   },
 ): Databases {
   const open = parts.sumdb === undefined ? [] : [parts.sumdb];
@@ -276,6 +278,7 @@ function toDatabases(
       log: toTeamLog(team.sumdb.key, id, () => env.SUMDBS.getByName(id)),
       coordinators: parts.coordinators,
       files: parts.files,
+      forget: (scope, request) => parts.modules.forget(scope, request),
       sumdb: parts.sumdb,
       isExempt: parts.isExempt,
       homeOf: (modulePath) => parts.access.homeOf({ team, role: "reader" }, modulePath),

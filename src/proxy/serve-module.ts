@@ -137,6 +137,11 @@ export class ModuleServer {
       : new ProxyError("storage_unavailable", "the stored file is missing");
   }
 
+  /** Drop what memory has of a file that may have been replaced in storage. */
+  forget(scope: Scope, request: FileRequest): void {
+    this.#memory.delete(toKey(scope, request));
+  }
+
   /** A file from the edge cache: a small one is checked, a zip is passed on as it is. */
   async #readEdge(
     request: FileRequest,
@@ -277,7 +282,8 @@ export class ModuleServer {
         if (request.kind !== "zip") {
           return this.#memory.keepFile(scope, request, outcome.body, outcome.record);
         }
-        this.#forgetMod(scope, request);
+        // The zip's arrival may have replaced a go.mod that contradicted it.
+        this.forget(scope, sibling(request, "mod"));
         return toWhole(request, outcome.body, outcome.record.sha256);
       case "stream":
         return toLiveAnswer(outcome.sizeBytes, outcome.body);
@@ -290,15 +296,11 @@ export class ModuleServer {
     }
   }
 
-  /** A zip's arrival may have replaced a go.mod that contradicted it. */
-  #forgetMod(scope: Scope, zip: FileRequest): void {
-    this.#memory.delete(toKey(scope, sibling(zip, "mod")));
-  }
-
   /** A file that the coordinator has just said is there; if it is not, it has to be restored. */
   async #readStored(scope: Scope, request: FileRequest, options: ServeOptions): Promise<Answer> {
     if (request.kind === "zip") {
-      this.#forgetMod(scope, request);
+      // As above: the go.mod may be another one now.
+      this.forget(scope, sibling(request, "mod"));
       const zip = await this.#findZip(scope, request, options);
       if (zip !== undefined) return zip;
     } else {

@@ -29,6 +29,8 @@ export interface TeamSumdbPorts {
   readonly log: TeamLog;
   readonly coordinators: Coordinators;
   readonly files: Pick<FileStore, "open">;
+  /** Drop what memory has of a file that may have been replaced in storage. */
+  forget(scope: Scope, request: FileRequest): void;
   /** The public database; undefined when it is switched off. */
   readonly sumdb: Sumdb | undefined;
   /** Whether a public module is not to be named to the public database. */
@@ -94,6 +96,7 @@ async function findOwnHashes(
   wanted: Lookup,
 ): Promise<{ zip: string; mod: string }> {
   const zip = await findFile(ports, scope, wanted, "zip");
+  ports.forget(scope, toRequest(wanted, "mod"));
   const mod = await findFile(ports, scope, wanted, "mod");
   if (zip.modH1 !== undefined && mod.h1 !== zip.modH1) {
     if (toLfHash(await readMod(ports, scope, wanted)) !== zip.modH1) {

@@ -32,6 +32,7 @@ function make(hasSumdb = true) {
   const fetched: string[] = [];
   const proven: string[] = [];
   const files = new Map<string, FileOutcome>();
+  const forgotten: string[] = [];
   const bodies = new Map<string, string>();
   for (const module of ["git.acme.test/m", "public.test/m"]) {
     files.set(`${module}/@v/v1.0.0.zip`, stored("h1:zip"));
@@ -74,6 +75,7 @@ function make(hasSumdb = true) {
           validator: "",
         }),
     },
+    forget: (scope, { path }) => void forgotten.push(`${scope}/${path}`),
     sumdb: hasSumdb ? sumdb : undefined,
     isExempt: () => false,
     homeOf(modulePath): Home {
@@ -88,7 +90,7 @@ function make(hasSumdb = true) {
       return error instanceof ProxyError ? error.code : String(error);
     }
   };
-  return { ask, files, bodies, fetched, proven, records, coordinators };
+  return { ask, files, bodies, fetched, forgotten, proven, records, coordinators };
 }
 
 describe("createTeamSumdb()", () => {
@@ -155,7 +157,7 @@ describe("createTeamSumdb()", () => {
   it("records the go.mod that stays when the zip's arrival replaces the one seen before", async ({
     expect,
   }) => {
-    const { ask, files, coordinators } = make(false);
+    const { ask, files, forgotten, coordinators } = make(false);
     const base = "public.test/m/@v/v1.0.0";
     files.set(`${base}.mod`, stored("h1:early", { verified: "none" }));
     files.set(`${base}.zip`, stored("h1:zip", { verified: "none", modH1: "h1:final" }));
@@ -170,6 +172,7 @@ describe("createTeamSumdb()", () => {
       return outcome;
     };
     expect(await ask("lookup/public.test/m@v1.0.0")).toBe("h1:zip h1:final");
+    expect(forgotten).toEqual([`public/${base}.mod`]);
   });
 
   it("records nothing when the stored go.mod is not the one in the stored zip", async ({
