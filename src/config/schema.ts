@@ -163,6 +163,7 @@ function findPatternProblem(list: string): string | undefined {
     if (/\s/.test(glob)) return `"${glob}" holds white space`;
     if (elements.includes("")) return `"${glob}" is no path: it has an empty element`;
     if (glob.includes(":")) return `"${glob}" is an address, not a module path`;
+    if (/[A-Z]/.test(elements[0] ?? "")) return `"${glob}": a host is written in lower case`;
     const problem = findPathPatternProblem(glob);
     if (problem !== undefined) return `"${glob}": ${problem}`;
   }

@@ -109,6 +109,12 @@ describe("parseConfig()", () => {
       "teams:\n  - name: acme\n    hosts: [a.test]\n  - name: beta\n    hosts:\n      - b.test\n      - A.test\n",
       7,
       "teams[1].hosts[1]: host a.test is already in teams[0].hosts[0]",
+    ["noSum:\n  - x.test\n  - X.test/*\n", 3, 'noSum[1]: "X.test/*": a host is written in lower'],
+    ["noSum: ['x.test,*.Test/a']\n", 1, 'noSum[0]: "*.Test/a": a host is written in lower case'],
+    [
+      "teams:\n  - name: a\n    private:\n      - {pattern: Git.x.test/*, source: a}\n",
+      4,
+      "teams[0].private[0].pattern: ",
     ],
     ["access: closed\n", 1, "access: "],
     ["balance: random\n", 1, "balance: "],
@@ -117,6 +123,11 @@ describe("parseConfig()", () => {
   ] as const)("%j is refused at line %i", ([text, line, what], { expect }) => {
     expect(problemOf(text)).toMatch(new RegExp(`^goproxy-edge\\.yaml:${line}: `));
     expect(problemOf(text)).toContain(what);
+  });
+
+  it("takes capitals behind the host of a pattern: module paths may have them", ({ expect }) => {
+    const patterns = ["x.test/Acme/*", "*/Acme", "x.test/[A-Z]*"];
+    expect(parseConfig(JSON.stringify({ noSum: patterns }), "f").noSum).toEqual(patterns);
   });
 
   it.for([
