@@ -145,14 +145,21 @@ export function toScope(team: TeamConfig): Scope {
   return `team/${team.name}` as Scope;
 }
 
-/** The host of a URL in lower case, without a port and a dot at the end. */
+/**
+ * The host of a URL in lower case, without a port and a dot at the end.
+ *
+ * A port may be empty. What is no host, such as one with letters for a port, stays as it is and is
+ * nobody's.
+ *
+ * @source RFC 3986, section 3.2.3
+ */
 function toHostName(url: string): string {
   const start = url.indexOf("://") + 3;
   const end = url.indexOf("/", start);
   return url
     .slice(start, end < 0 ? undefined : end)
     .toLowerCase()
-    .replace(/:\d+$/, "")
+    .replace(/:\d*$/, "")
     .replace(/\.$/, "");
 }
 
