@@ -176,7 +176,7 @@ function buildRuntime(env: Bindings, config: Config): Runtime {
       own: createApp({
         checkReadiness: createReadiness(env, files, () => probeAll(http, origins)),
         scheme: env.SCHEME,
-        adminToken: env.ADMIN_TOKEN,
+        adminToken: env.ADMIN_TOKEN?.trim() === "" ? undefined : env.ADMIN_TOKEN,
         startJob: (request) => env.DIRECTORY.getByName("directory").startJob(request),
         readJob: (job) => env.DIRECTORY.getByName("directory").readJob(job),
         equalSecrets,
@@ -324,11 +324,12 @@ function toOrigin(
 /**
  * The value of a Worker secret.
  *
- * @throws ProxyError `unavailable` when it is missing or empty: nothing that needs it may open.
+ * @throws ProxyError `unavailable` when it is missing, empty or white space alone: nothing that
+ *   needs it may open.
  */
 export function readSecret(env: Bindings, name: string): string {
   const value: unknown = Reflect.get(env, name);
-  if (typeof value === "string" && value !== "") return value;
+  if (typeof value === "string" && value.trim() !== "") return value;
   throw new ProxyError("unavailable", `the Worker secret ${name} is missing or empty`);
 }
 

@@ -244,7 +244,7 @@ function readSecrets(
   }
   checkTokens(config, secrets);
   for (const name of named) {
-    if ((secrets[name] ?? "") === "") {
+    if ((secrets[name] ?? "").trim() === "") {
       throw new UsageError(
         `the secret ${name}, which the configuration names, is missing or empty`,
       );

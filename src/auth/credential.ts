@@ -5,6 +5,7 @@ export type Credential =
   | { readonly kind: "malformed"; readonly problem: string };
 
 const MAX_TOKEN_BYTES = 8 * 1024;
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 /**
  * Read the token out of an Authorization header.
@@ -29,10 +30,11 @@ export function parseCredential(header: string | null): Credential {
 
 function toToken(scheme: string, value: string): string | undefined {
   if (scheme === "bearer") return value;
-  if (scheme !== "basic") return undefined;
+  // Decoding alone would pass over what does not belong there.
+  if (scheme !== "basic" || !BASE64.test(value)) return undefined;
   const pair = Buffer.from(value, "base64").toString("utf8");
   const colon = pair.indexOf(":");
-  if (colon < 0) return pair;
+  if (colon < 0) return undefined;
   const password = pair.slice(colon + 1);
   return password === "" ? pair.slice(0, colon) : password;
 }

@@ -400,6 +400,7 @@ describe.each(STORAGES)("teams with --storage %s", (storage) => {
         "acme.go.test",
         "ACME.go.test",
         "acme.go.test:8787",
+        "acme.go.test:",
         "acme.go.test.",
         "acme.go.test.:443",
       ]) {
@@ -421,9 +422,16 @@ describe.each(STORAGES)("teams with --storage %s", (storage) => {
         });
         expect({ header, status }).toEqual({ header, status: 404 });
       }
-      for (const host of ["x.acme.go.test", "acme.go.test.evil.test", "acme.go.tes", "go.test"]) {
-        const { status } = await server.ask(path, { headers: { ...reader.headers, Host: host } });
-        expect({ host, status }).toEqual({ host, status: 404 });
+      const strangers = ["x.acme.go.test", "acme.go.test.evil.test", "acme.go.tes", "go.test"];
+      // No hosts at all, and so nobody's: what is private to a team is hidden there as well.
+      const nonsense = ["acme.go.test:abc", "acme.go.test::", "acme.go.test?", "acme.go.test?x=1"];
+      for (const host of [...strangers, ...nonsense, "acme.go.test#", "x@acme.go.test", ":80"]) {
+        for (const { headers } of [reader, { headers: {} }]) {
+          const { status, text } = await server.ask(path, { headers: { ...headers, Host: host } });
+          const isHidden = status === 404 || (status === 400 && !strangers.includes(host));
+          expect({ host, status, isHidden }).toEqual({ host, status, isHidden: true });
+          expect(text).not.toContain("v1.");
+        }
       }
     });
 
@@ -516,6 +524,7 @@ describe("a server whose teams lack something", () => {
   it.for([
     ["missing", {}],
     ["empty", { TOKEN_ONE: "" }],
+    ["white space alone", { TOKEN_ONE: " \t " }],
   ] as const)("ends with 2 and names the secret that is %s", async ([, env], { expect }) => {
     const { code, stderr } = await outcomeOf(team([READER]), env);
     expect({ code, isNamed: stderr.includes("TOKEN_ONE") }).toEqual({ code: 2, isNamed: true });
@@ -553,6 +562,7 @@ describe("a server whose teams lack something", () => {
     ["https://git.acme.test/*"],
     ["/git.acme.test"],
     ["git.acme.test/a//b"],
+    ["Git.acme.test/*"],
     [" "],
     [","],
   ])(
