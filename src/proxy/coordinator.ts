@@ -31,7 +31,7 @@ import {
   type Scope,
   PUBLIC_SCOPE,
 } from "./ports.ts";
-import { recheckVersion } from "./recheck.ts";
+import { Rechecker } from "./recheck.ts";
 import { restoreFile } from "./restore.ts";
 import type { SourceChain } from "./source-chain.ts";
 
@@ -70,9 +70,11 @@ export class Coordinator implements Coordinators {
   readonly #files = new Map<string, FileFlight>();
   readonly #absences: Absences;
   readonly #changing: ChangingAnswers;
+  readonly #rechecker: Rechecker;
 
   constructor(ports: CoordinatorPorts) {
     this.#ports = ports;
+    this.#rechecker = new Rechecker(ports);
     this.#absences = new Absences(ports.clock, ports.times.negativeSeconds);
     this.#changing = new ChangingAnswers({
       ...ports,
@@ -138,7 +140,7 @@ export class Coordinator implements Coordinators {
 
   async recheck(scope: Scope, request: FileRequest): Promise<void> {
     const chain = this.#ports.chainFor(scope, request.modulePath);
-    await recheckVersion(this.#ports, { scope, request }, chain);
+    await this.#rechecker.recheck({ scope, request }, chain);
   }
 
   #startFile(key: string, scope: Scope, request: FileRequest, options: FileOptions): FileFlight {

@@ -109,6 +109,7 @@ describe("parseConfig()", () => {
       "teams:\n  - name: acme\n    hosts: [a.test]\n  - name: beta\n    hosts:\n      - b.test\n      - A.test\n",
       7,
       "teams[1].hosts[1]: host a.test is already in teams[0].hosts[0]",
+    ],
     ["noSum:\n  - x.test\n  - X.test/*\n", 3, 'noSum[1]: "X.test/*": a host is written in lower'],
     ["noSum: ['x.test,*.Test/a']\n", 1, 'noSum[0]: "*.Test/a": a host is written in lower case'],
     [
