@@ -88,6 +88,18 @@ describe.each(STORAGES)("the ledger of private modules with --storage %s", (stor
     expect(alert).toMatchObject({ "log.level": "error", "labels.scope": "team/acme" });
   });
 
+  it("raises an alarm when nothing but the zip of a moved tag differs", async ({ expect }) => {
+    const first = makeModule({ path: "git.acme.test/zip-only", version: "v1.0.0" });
+    const files = { "a.go": "package moved\n" };
+    const moved = makeModule({ path: first.path, version: first.version, files });
+    source.add(first);
+    expect(await expectContent(first)).toEqual(WHOLE);
+    source.add(moved);
+    expect(await expectContent(first)).toEqual(WHOLE);
+    expect(await eventually(() => movedTags(`${first.base}.zip`).length > 0, 5000)).toBe(true);
+    expect(movedTags(first.escapedPath)).toHaveLength(1);
+  });
+
   it("refuses a zip whose go.mod is not the one of first sight", async ({ expect }) => {
     const { first, moved } = twice("mod-first", "\ngo 1.22\n");
     source.add(first);
