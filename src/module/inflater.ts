@@ -48,7 +48,8 @@ export class Inflater {
 
   /** Begin with the next stream. */
   reset(): void {
-    this.#stream._handle.reset();
+    const { _handle: handle } = this.#stream;
+    handle.reset();
   }
 
   /**

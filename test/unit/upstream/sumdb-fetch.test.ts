@@ -86,7 +86,7 @@ describe("createSumdbFetch() and what a database refuses", () => {
       setReason("not found: a.test/m@v1.0.0: no such tag\n\u001b[31mand more\n");
       says.set(BASE + LOOKUP, status);
       expect(await ask()).toBe(
-        "sumdb_not_found: db.test says not found: a.test/m@v1.0.0: no such tag",
+        "sumdb_not_found: db.test says not found: a.test/m@v1.0.0: no such tag\n[31mand more",
       );
       setReason("");
       expect(await ask()).toBe("sumdb_not_found: db.test does not have it");
