@@ -60,10 +60,10 @@ describe("matchPathPattern()", () => {
   });
 
   it("stays fast on patterns made to blow up", ({ expect }) => {
-    const started = performance.now();
+    const started = process.cpuUsage();
     expect(matchPathPattern(`${"a*".repeat(200)}b`, "a".repeat(2000))).toBe(false);
     expect(matchPathPattern(`${"*a".repeat(200)}[^a]`, "a".repeat(2000))).toBe(false);
-    expect(performance.now() - started).toBeLessThan(1000);
+    expect(process.cpuUsage(started).user).toBeLessThan(1_000_000);
   });
 });
 
