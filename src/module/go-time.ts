@@ -5,8 +5,23 @@ const GO_RFC3339 =
 const LONG_MONTHS: ReadonlySet<number> = new Set([1, 3, 5, 7, 8, 10, 12]);
 const MINUTE_MS = 60_000;
 
+const OFFSET = /[+-](\d\d):(\d\d)$/;
+const DAY_MINUTES = 24 * 60;
+
 /** Go's zero time: 1 January of year 1. */
 export const ZERO_GO_TIME_MS = -62_135_596_800_000;
+
+/**
+ * Whether the go command can write down again what {@link parseGoTime} reads: not with an offset of
+ * a day or more.
+ *
+ * @param text - A time that was read.
+ * @source Go `time.Time.MarshalJSON`.
+ */
+export function isWritableGoTime(text: string): boolean {
+  const [, hours = 0, minutes = 0] = OFFSET.exec(text) ?? [];
+  return Number(hours) * 60 + Number(minutes) < DAY_MINUTES;
+}
 
 /**
  * Reads a time as the go command reads those of an `.info` and of a list.

@@ -1,5 +1,5 @@
 import { foldCase } from "../module/case-fold.ts";
-import { parseGoTime } from "../module/go-time.ts";
+import { isWritableGoTime, parseGoTime } from "../module/go-time.ts";
 
 /** An `.info` as the go command sees it. */
 export interface DecodedInfo {
@@ -22,7 +22,9 @@ const ORIGIN_FIELDS: ReadonlySet<string> = new Set(
 );
 const HASH = foldCase("Hash");
 
-type MutableInfo = { -readonly [Field in keyof DecodedInfo]: DecodedInfo[Field] };
+type MutableInfo = { -readonly [Field in keyof DecodedInfo]: DecodedInfo[Field] } & {
+  isTimeWritable: boolean;
+};
 
 /** One member of an object, in the order of the text, with those that come twice. */
 interface Member {
@@ -47,11 +49,13 @@ export function decodeInfo(text: string): DecodedInfo | { readonly problem: stri
   const trimmed = text.trim();
   const members = trimmed === "null" ? [] : splitObject(trimmed);
   if (members === undefined) return { problem: "not a JSON object" };
-  const info: MutableInfo = { version: "", timeMs: undefined, commit: "" };
+  const info: MutableInfo = { version: "", timeMs: undefined, isTimeWritable: true, commit: "" };
   for (const { name, raw } of members) {
     const problem = decodeMember(info, name, raw);
     if (problem !== undefined) return { problem };
   }
+  // The go command writes what it has read into its cache.
+  if (!info.isTimeWritable) return { problem: "its Time has an offset of a day" };
   return info;
 }
 
@@ -66,6 +70,7 @@ function decodeMember(info: MutableInfo, name: string, raw: string): string | un
     info.version = toText(raw);
   } else if (name === "time" && raw !== "null") {
     info.timeMs = isString(raw) ? parseGoTime(raw.slice(1, -1)) : undefined;
+    info.isTimeWritable = isWritableGoTime(raw.slice(1, -1));
     if (info.timeMs === undefined) return "its Time is not RFC 3339";
   }
   return undefined;

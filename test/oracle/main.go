@@ -156,6 +156,10 @@ func info(text string) any {
 	if err := json.Unmarshal([]byte(text), &i); err != nil {
 		return nil
 	}
+	// The go command writes it into its cache.
+	if _, err := json.Marshal(i); err != nil {
+		return nil
+	}
 	hash := ""
 	if i.Origin != nil {
 		hash = i.Origin.Hash

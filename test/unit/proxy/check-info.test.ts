@@ -32,7 +32,7 @@ describe("checkInfo()", () => {
     [EXACT, `{"Version":"v1.0.0","Origin":null}`],
     [EXACT, `{"Version":"v1.0.0","Origin":{"VCS":null,"Other":1}}`],
     [EXACT, `{"Version":"v1.0.0","Time":"2020-02-29T23:59:59.1234567891234+23:59"}`],
-    [EXACT, `{"Version":"v1.0.0","Time":"2020-02-03T04:05:06+24:00"}`],
+    [EXACT, `{"Version":"v1.0.0","Time":"2020-02-03T04:05:06+22:60"}`],
     [EXACT, `{"Version":"v1.0.0","Time":"2020-02-03T4:05:06,5Z"}`],
     [EXACT_PSEUDO, `{"Version":"${PSEUDO}","Time":"2021-02-03T04:05:06Z","Time":null}`],
   ] as const)("takes $1", ([request, text], { expect }) => {
@@ -74,6 +74,9 @@ describe("checkInfo()", () => {
     [EXACT, `{"Version":"v1.0.0","Time":"2016-12-31T23:59:60Z"}`],
     [EXACT, `{"Version":"v1.0.0","Time":"2020-02-03t04:05:06z"}`],
     [EXACT, `{"Version":"v1.0.0","Time":"2020-02-03T04:05:06+25:00"}`],
+    // The go command can read these and not write them.
+    [EXACT, `{"Version":"v1.0.0","Time":"2020-02-03T04:05:06+24:00"}`],
+    [EXACT, `{"Version":"v1.0.0","Time":"2020-02-03T04:05:06-23:60"}`],
     [EXACT, `{"Version":"v1.0.0","Time":"2020\\u002d02-03T04:05:06Z"}`],
     [EXACT, `{"Version":"v1.0.0","Time":5,"Time":"2020-02-03T04:05:06Z"}`],
     [EXACT, `{"Version":"v1.0.0","Time":"2021-02-03"}`],
