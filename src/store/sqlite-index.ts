@@ -22,6 +22,23 @@ const COPY_AGAIN_MS = 60_000;
 // An unchanged list is copied again only when the copy would grow too old to be served.
 const COPY_REFRESH_MS = 540_000;
 
+const TABLES = `
+  CREATE TABLE IF NOT EXISTS answers (
+    scope TEXT, path TEXT, escaped_path TEXT, kind TEXT, body TEXT, newest_pseudo TEXT,
+    fetched_at_ms INTEGER, revision INTEGER, copied_at_ms INTEGER DEFAULT 0,
+    PRIMARY KEY (scope, path)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS stored (
+    scope TEXT, escaped_path TEXT, version TEXT, kinds INTEGER,
+    PRIMARY KEY (scope, escaped_path, version)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS ledger (
+    scope TEXT, path TEXT, value TEXT, PRIMARY KEY (scope, path)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS outbox (
+    scope TEXT, escaped_path TEXT, what TEXT, due_at_ms INTEGER, changes INTEGER DEFAULT 1,
+    PRIMARY KEY (scope, escaped_path, what)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS begun (
+    scope TEXT, escaped_path TEXT, version TEXT, due_at_ms INTEGER,
+    PRIMARY KEY (scope, escaped_path, version)) WITHOUT ROWID;`;
+
 /** A coordinator's durable rows, and what is still to be written outside because of them. */
 export class SqliteIndex implements AnswerIndex {
   readonly #storage: DurableObjectStorage;
@@ -29,6 +46,7 @@ export class SqliteIndex implements AnswerIndex {
   readonly #hasCopies: boolean;
   /** When the next alarm comes, as far as this instance knows. */
   #alarmAtMs = Number.POSITIVE_INFINITY;
+  #isMade = false;
   /** Commits that this instance has begun and not ended. */
   readonly #begun = new Set<string>();
 
@@ -37,35 +55,42 @@ export class SqliteIndex implements AnswerIndex {
     this.#storage = storage;
     this.#now = now;
     this.#hasCopies = hasCopies;
-    storage.sql.exec(`
-      CREATE TABLE IF NOT EXISTS answers (
-        scope TEXT, path TEXT, escaped_path TEXT, kind TEXT, body TEXT, newest_pseudo TEXT,
-        fetched_at_ms INTEGER, revision INTEGER, copied_at_ms INTEGER DEFAULT 0,
-        PRIMARY KEY (scope, path)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS stored (
-        scope TEXT, escaped_path TEXT, version TEXT, kinds INTEGER,
-        PRIMARY KEY (scope, escaped_path, version)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS ledger (
-        scope TEXT, path TEXT, value TEXT, PRIMARY KEY (scope, path)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS outbox (
-        scope TEXT, escaped_path TEXT, what TEXT, due_at_ms INTEGER, changes INTEGER DEFAULT 1,
-        PRIMARY KEY (scope, escaped_path, what)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS begun (
-        scope TEXT, escaped_path TEXT, version TEXT, due_at_ms INTEGER,
-        PRIMARY KEY (scope, escaped_path, version)) WITHOUT ROWID;`);
+    if (hasTables(storage.sql)) this.#makeTables();
     // What an instance before this one began, it has ended or was killed over.
-    const { rowsWritten } = storage.sql.exec("UPDATE begun SET due_at_ms = ?", now());
-    if (rowsWritten > 0) void this.rearm();
+    if (this.#select("SELECT 1 FROM begun LIMIT 1").length === 0) return;
+    this.#written.exec("UPDATE begun SET due_at_ms = ?", now());
+    void this.rearm();
+  }
+
+  #makeTables(): void {
+    this.#storage.sql.exec(TABLES);
+    this.#isMade = true;
+  }
+
+  /**
+   * For changes; the first one makes the tables, in one commit with it.
+   *
+   * Most modules are only asked for files, of which nothing is written here: they cost no commit.
+   */
+  get #written(): SqlStorage {
+    if (!this.#isMade) this.#makeTables();
+    return this.#storage.sql;
+  }
+
+  /** For questions; without tables the answer is that there are no rows. */
+  #select<Row extends Record<string, SqlStorageValue>>(
+    query: string,
+    ...values: SqlStorageValue[]
+  ): Row[] {
+    return this.#isMade ? this.#storage.sql.exec<Row>(query, ...values).toArray() : [];
   }
 
   read(scope: Scope, path: string): MutableAnswer | undefined {
-    const [row] = this.#storage.sql
-      .exec<AnswerRow>(
-        "SELECT body, newest_pseudo, fetched_at_ms, revision, copied_at_ms FROM answers WHERE scope = ? AND path = ?",
-        scope,
-        path,
-      )
-      .toArray();
+    const [row] = this.#select<AnswerRow>(
+      "SELECT body, newest_pseudo, fetched_at_ms, revision, copied_at_ms FROM answers WHERE scope = ? AND path = ?",
+      scope,
+      path,
+    );
     return row && toAnswer(row);
   }
 
@@ -75,8 +100,7 @@ export class SqliteIndex implements AnswerIndex {
     answer: Omit<MutableAnswer, "revision">,
   ): MutableAnswer {
     const { path, escapedPath, kind } = request;
-    const { sql } = this.#storage;
-    const [row] = sql
+    const [row] = this.#written
       .exec<AnswerRow>(
         `INSERT INTO answers (scope, path, escaped_path, kind, body, newest_pseudo, fetched_at_ms, revision)
          VALUES (?, ?, ?, ?, ?, ?, ?, 1)
@@ -105,15 +129,16 @@ export class SqliteIndex implements AnswerIndex {
   }
 
   readPin(scope: Scope, path: string): string | undefined {
-    const [row] = this.#storage.sql
-      .exec<{ value: string }>("SELECT value FROM ledger WHERE scope = ? AND path = ?", scope, path)
-      .toArray();
+    const [row] = this.#select<{ value: string }>(
+      "SELECT value FROM ledger WHERE scope = ? AND path = ?",
+      scope,
+      path,
+    );
     return row?.value;
   }
 
   pin(scope: Scope, path: string, value: string): string {
-    const { sql } = this.#storage;
-    sql.exec(
+    this.#written.exec(
       "INSERT OR IGNORE INTO ledger (scope, path, value) VALUES (?, ?, ?)",
       scope,
       path,
@@ -132,12 +157,10 @@ export class SqliteIndex implements AnswerIndex {
 
   /** Zips that an instance before this one began to commit, and perhaps did. */
   listAbandoned(): BegunZip[] {
-    const rows = this.#storage.sql
-      .exec<{ scope: string; escaped_path: string; version: string }>(
-        "SELECT scope, escaped_path, version FROM begun WHERE due_at_ms <= ?",
-        this.#now(),
-      )
-      .toArray();
+    const rows = this.#select<{ scope: string; escaped_path: string; version: string }>(
+      "SELECT scope, escaped_path, version FROM begun WHERE due_at_ms <= ?",
+      this.#now(),
+    );
     const zips = rows.map(({ scope, escaped_path: escapedPath, version }) => ({
       scope: scope as Scope,
       escapedPath,
@@ -152,7 +175,7 @@ export class SqliteIndex implements AnswerIndex {
   endBegun(zip: BegunZip): void {
     this.#begun.delete(toText(zip));
     const { scope, escapedPath, version } = zip;
-    this.#storage.sql.exec(
+    this.#written.exec(
       "DELETE FROM begun WHERE scope = ? AND escaped_path = ? AND version = ?",
       scope,
       escapedPath,
@@ -164,7 +187,7 @@ export class SqliteIndex implements AnswerIndex {
     this.#begun.add(toText(zip));
     const { scope, escapedPath, version } = zip;
     const dueMs = this.#now() + BEGUN_MS;
-    this.#storage.sql.exec(
+    this.#written.exec(
       "INSERT OR REPLACE INTO begun (scope, escaped_path, version, due_at_ms) VALUES (?, ?, ?, ?)",
       scope,
       escapedPath,
@@ -183,7 +206,7 @@ export class SqliteIndex implements AnswerIndex {
   }
 
   noteLost(scope: Scope, { escapedPath, version, kind }: FileRequest): void {
-    const { rowsWritten } = this.#storage.sql.exec(
+    const { rowsWritten } = this.#written.exec(
       `UPDATE stored SET kinds = kinds & ~?1
        WHERE scope = ?2 AND escaped_path = ?3 AND version = ?4 AND kinds & ?1`,
       KIND_BITS[kind],
@@ -195,58 +218,48 @@ export class SqliteIndex implements AnswerIndex {
   }
 
   #isNoted(scope: Scope, escapedPath: string, version: string): boolean {
-    const rows = this.#storage.sql
-      .exec(
-        "SELECT kinds FROM stored WHERE scope = ? AND escaped_path = ? AND version = ?",
-        scope,
-        escapedPath,
-        version,
-      )
-      .toArray();
+    const rows = this.#select(
+      "SELECT kinds FROM stored WHERE scope = ? AND escaped_path = ? AND version = ?",
+      scope,
+      escapedPath,
+      version,
+    );
     return rows.length > 0;
   }
 
   /** Versions whose zip is stored and of whose other files the index does not know. */
   versionsToCheck(scope: Scope, escapedPath: string): string[] {
-    return this.#storage.sql
-      .exec<{ version: string }>(
-        "SELECT version FROM stored WHERE scope = ? AND escaped_path = ? AND kinds & 4 AND kinds <> ?",
-        scope,
-        escapedPath,
-        ALL_KINDS,
-      )
-      .toArray()
-      .map(({ version }) => version);
+    return this.#select<{ version: string }>(
+      "SELECT version FROM stored WHERE scope = ? AND escaped_path = ? AND kinds & 4 AND kinds <> ?",
+      scope,
+      escapedPath,
+      ALL_KINDS,
+    ).map(({ version }) => version);
   }
 
   /** Versions of which all three files are stored: what the static tree can promise. */
   completeVersions(scope: Scope, escapedPath: string): string[] {
-    const rows = this.#storage.sql
-      .exec<{ version: string }>(
-        "SELECT version FROM stored WHERE scope = ? AND escaped_path = ? AND kinds = ?",
-        scope,
-        escapedPath,
-        ALL_KINDS,
-      )
-      .toArray();
+    const rows = this.#select<{ version: string }>(
+      "SELECT version FROM stored WHERE scope = ? AND escaped_path = ? AND kinds = ?",
+      scope,
+      escapedPath,
+      ALL_KINDS,
+    );
     return sortVersions(rows.map(({ version }) => version));
   }
 
   /** Every version that the index knows to be stored, in whatever parts. */
   storedVersions(scope: Scope, escapedPath: string): string[] {
-    return this.#storage.sql
-      .exec<{ version: string }>(
-        "SELECT version FROM stored WHERE scope = ? AND escaped_path = ?",
-        scope,
-        escapedPath,
-      )
-      .toArray()
-      .map(({ version }) => version);
+    return this.#select<{ version: string }>(
+      "SELECT version FROM stored WHERE scope = ? AND escaped_path = ?",
+      scope,
+      escapedPath,
+    ).map(({ version }) => version);
   }
 
   /** Note which files of a version are stored. */
   markParts(scope: Scope, escapedPath: string, version: string, kinds: readonly FileKind[]): void {
-    this.#storage.sql.exec(
+    this.#written.exec(
       `INSERT INTO stored (scope, escaped_path, version, kinds) VALUES (?, ?, ?, ?)
        ON CONFLICT (scope, escaped_path, version) DO UPDATE SET kinds = kinds | excluded.kinds`,
       scope,
@@ -271,18 +284,15 @@ export class SqliteIndex implements AnswerIndex {
   /** What is due by now; each item is to be given to {@link SqliteIndex.finish} once written. */
   listDue(): DueItem[] {
     this.#alarmAtMs = Number.POSITIVE_INFINITY;
-    return this.#storage.sql
-      .exec<{ scope: string; escaped_path: string; what: string; changes: number }>(
-        "SELECT scope, escaped_path, what, changes FROM outbox WHERE due_at_ms <= ?",
-        this.#now(),
-      )
-      .toArray()
-      .map(({ scope, escaped_path: escapedPath, what, changes }) => ({
-        scope: scope as Scope,
-        escapedPath,
-        what,
-        changes,
-      }));
+    return this.#select<{ scope: string; escaped_path: string; what: string; changes: number }>(
+      "SELECT scope, escaped_path, what, changes FROM outbox WHERE due_at_ms <= ?",
+      this.#now(),
+    ).map(({ scope, escaped_path: escapedPath, what, changes }) => ({
+      scope: scope as Scope,
+      escapedPath,
+      what,
+      changes,
+    }));
   }
 
   /**
@@ -291,7 +301,7 @@ export class SqliteIndex implements AnswerIndex {
    * @returns Whether what was written is what it is now.
    */
   finish({ scope, escapedPath, what, changes }: DueItem): boolean {
-    const { rowsWritten } = this.#storage.sql.exec(
+    const { rowsWritten } = this.#written.exec(
       "DELETE FROM outbox WHERE scope = ? AND escaped_path = ? AND what = ? AND changes = ?",
       scope,
       escapedPath,
@@ -305,7 +315,7 @@ export class SqliteIndex implements AnswerIndex {
 
   /** An item could not be written: try again later. */
   postpone({ scope, escapedPath, what }: OutboxItem, delayMs: number): void {
-    this.#storage.sql.exec(
+    this.#written.exec(
       "UPDATE outbox SET due_at_ms = ? WHERE scope = ? AND escaped_path = ? AND what = ?",
       this.#now() + delayMs,
       scope,
@@ -316,14 +326,12 @@ export class SqliteIndex implements AnswerIndex {
 
   /** The copy of an answer is written; the first one after a change is written once again. */
   noteCopied(item: OutboxItem): void {
-    const [row] = this.#storage.sql
-      .exec<{ copied_at_ms: number }>(
-        "SELECT copied_at_ms FROM answers WHERE scope = ? AND path = ?",
-        item.scope,
-        item.what,
-      )
-      .toArray();
-    this.#storage.sql.exec(
+    const [row] = this.#select<{ copied_at_ms: number }>(
+      "SELECT copied_at_ms FROM answers WHERE scope = ? AND path = ?",
+      item.scope,
+      item.what,
+    );
+    this.#written.exec(
       "UPDATE answers SET copied_at_ms = ? WHERE scope = ? AND path = ?",
       this.#now(),
       item.scope,
@@ -342,19 +350,15 @@ export class SqliteIndex implements AnswerIndex {
   }
 
   #nextDueMs(): number | undefined {
-    const [row] = this.#storage.sql
-      .exec<{ due: number | null }>(
-        `SELECT min(due_at_ms) AS due FROM
-           (SELECT due_at_ms FROM outbox UNION ALL SELECT due_at_ms FROM begun)`,
-      )
-      .toArray();
+    const [row] = this.#select<{ due: number | null }>(`SELECT min(due_at_ms) AS due FROM
+           (SELECT due_at_ms FROM outbox UNION ALL SELECT due_at_ms FROM begun)`);
     return row?.due ?? undefined;
   }
 
   #schedule(item: OutboxItem, delayMs: number): void {
     const dueMs = this.#now() + delayMs;
     // What waits for its repetition must not keep a change waiting.
-    this.#storage.sql.exec(
+    this.#written.exec(
       `INSERT INTO outbox (scope, escaped_path, what, due_at_ms) VALUES (?, ?, ?, ?)
        ON CONFLICT (scope, escaped_path, what) DO UPDATE SET
          changes = changes + 1, due_at_ms = min(due_at_ms, excluded.due_at_ms)`,
@@ -367,7 +371,7 @@ export class SqliteIndex implements AnswerIndex {
   }
 
   #forgetOldQueries(scope: Scope, escapedPath: string): void {
-    this.#storage.sql.exec(
+    this.#written.exec(
       `DELETE FROM answers WHERE scope = ?1 AND path IN (
          SELECT path FROM answers WHERE scope = ?1 AND path > ?2 || '/@v/' AND path < ?2 || '/@v0'
            AND kind = 'query' ORDER BY fetched_at_ms DESC LIMIT -1 OFFSET ?3)`,
@@ -376,6 +380,11 @@ export class SqliteIndex implements AnswerIndex {
       MAX_QUERIES_PER_MODULE,
     );
   }
+}
+
+function hasTables(sql: SqlStorage): boolean {
+  const query = "SELECT 1 FROM sqlite_master WHERE name = 'answers'";
+  return sql.exec(query).toArray().length > 0;
 }
 
 function toText({ scope, escapedPath, version }: BegunZip): string {
