@@ -91,6 +91,8 @@ function finish(report: JobReport): number {
   for (const { file, problem, action } of damages) {
     process.stdout.write(`  ${action}  ${file}: ${problem}\n`);
   }
+  const unnamed = damaged - damages.length;
+  if (unnamed > 0) process.stdout.write(`  … and ${unnamed} more, all named in the log\n`);
   if (error !== undefined) process.stderr.write(`goproxy-edge: ${error}\n`);
   return status === "done" && damaged === 0 ? 0 : 1;
 }

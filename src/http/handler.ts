@@ -67,6 +67,7 @@ interface Outcome {
   readonly errorCode?: string;
 }
 
+const API_PREFIX = "/-/api/";
 const CACHED_ONLY_HEADER = "Disable-Module-Fetch";
 // Values that Go's strconv.ParseBool takes for true.
 const TRUE_VALUES: ReadonlySet<string> = new Set(["1", "t", "T", "TRUE", "true", "True"]);
@@ -108,8 +109,12 @@ export function createHandler(
 
 function dispatch(ports: HandlerPorts, exchange: Exchange): Response | Promise<Response> {
   const { target } = exchange.route;
+  if (target.kind === "own" && target.path.startsWith(API_PREFIX)) {
+    // It looks at rights by itself: the deployment's administrator belongs to no team.
+    return answerOwn(ports, exchange, target.path, exchange.route.team);
+  }
   const caller = enter(ports, exchange);
-  if (target.kind === "own") return answerOwn(ports, exchange, caller, target.path);
+  if (target.kind === "own") return answerOwn(ports, exchange, target.path, caller.team?.name);
   checkMethod(exchange.request.method);
   switch (target.kind) {
     case "module":
@@ -233,12 +238,12 @@ async function answerSumdb(
 async function answerOwn(
   ports: HandlerPorts,
   exchange: Exchange,
-  caller: Caller,
   path: string,
+  team: string | undefined,
 ): Promise<Response> {
   const response = await ports.own(exchange.request, path, {
     requestId: exchange.requestId,
-    team: caller.team?.name,
+    team,
   });
   return logged(ports, exchange, response, { tier: "own" });
 }

@@ -58,7 +58,7 @@ export function hasHost(url: string): boolean {
 function parsePath(raw: string): Route {
   const path = decodePath(raw);
   if (path === undefined) {
-    return malformed(undefined, false, "a character that the protocol does not use");
+    return malformed(readTeam(raw), false, "a character that the protocol does not use");
   }
   let rest = path;
   let team: string | undefined;
@@ -83,6 +83,13 @@ function parsePath(raw: string): Route {
   const request = parseModuleRequest(rest);
   if ("problem" in request) return malformed(team, cachedOnly, request.problem, request.where);
   return { team, cachedOnly, target: { kind: "module", request } };
+}
+
+/** The team that a path begins with, whatever follows: below it nothing is said without a token. */
+function readTeam(raw: string): string | undefined {
+  if (!raw.startsWith(TEAM_PREFIX)) return undefined;
+  const label = raw.slice(TEAM_PREFIX.length, raw.indexOf("/", TEAM_PREFIX.length));
+  return TEAM_LABEL.test(label) ? label : undefined;
 }
 
 function malformed(

@@ -118,6 +118,23 @@ describe.each(STORAGES)("addresses of our own with --storage %s", (storage) => {
     });
   });
 
+  it("of the API are the administrator's below a team's address as well, which tells no team", async ({
+    expect,
+  }) => {
+    const bearer = (token: string): Record<string, string> => ({
+      Authorization: `Bearer ${token}`,
+    });
+    for (const team of ["acme", "nobody"]) {
+      const path = `/t/${team}/-/api/v1/jobs/x`;
+      const admin = await server.ask(path, { headers: bearer(ADMIN) });
+      const reader = await server.ask(path, { headers: bearer(READER) });
+      const nobody = await server.ask(path);
+      const statuses = [admin, reader, nobody].map(({ status }) => status);
+      expect({ team, statuses }).toEqual({ team, statuses: [404, 403, 401] });
+      expect(nobody.headers["cache-control"]).toBe("private, no-store");
+    }
+  });
+
   it("of the API say 403 to a token of a team, whatever its role, and 401 to an unknown one", async ({
     expect,
   }) => {

@@ -92,6 +92,8 @@ describe("parseRoute()", () => {
       team: "acme",
       target: { kind: "malformed" },
     });
+    expect(parseRoute(`${BASE}/t/acme/foo%2fbar`).team).toBe("acme");
+    expect(parseRoute(`${BASE}/t/ACME/foo%2fbar`).team).toBeUndefined();
   });
 
   it.for([
