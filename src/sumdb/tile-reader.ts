@@ -25,6 +25,12 @@ export interface TileLoader {
   load(tiles: readonly Tile[]): Promise<readonly Uint8Array[]>;
   /** Root of a full tile; may be remembered for as long as the bytes are the same object. */
   rootOf?(bytes: Uint8Array): Hash;
+  /**
+   * Check the edge of a tree; may be spared when these very bytes passed for the same tree before.
+   *
+   * @param check - throws when the edge does not add up to the tree.
+   */
+  checkEdge?(tree: TreeHead, edge: readonly Uint8Array[], check: () => void): void;
 }
 
 /** Hashes that are proven to be in a tree, and every tile that was read to prove it. */
@@ -68,7 +74,9 @@ export async function readTreeHashes(
   const tiles = wanted.map((tile, at) => checkLength(tile, loaded[at]));
   const byKey = new Map(tiles.map((data) => [tileKey(data.tile), data]));
 
-  checkRoot(tree, byKey);
+  const check = (): void => checkRoot(tree, byKey);
+  if (loader.checkEdge === undefined) check();
+  else loader.checkEdge(tree, loaded.slice(0, edge.length), check);
   const rootOf = (bytes: Uint8Array) => loader.rootOf?.(bytes) ?? subtreeHash(bytes);
   for (const child of tiles.slice(edge.length)) {
     const claimed = parentHash(tree.size, child.tile, byKey);

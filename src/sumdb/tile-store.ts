@@ -1,6 +1,6 @@
 import { ProxyError } from "../errors/proxy-error.ts";
 import { HASH_SIZE, TILE_WIDTH } from "./constants.ts";
-import { startsWith } from "./encoding.ts";
+import { equalBytes, startsWith } from "./encoding.ts";
 import type { SumdbPorts } from "./ports.ts";
 import { SerialQueue, SharedFlights } from "./serial.ts";
 import { fullTile, subtreeHash, type Tile, type TileData, tilePath } from "./tile.ts";
@@ -44,6 +44,8 @@ export class TileStore {
   /** By {@link tileKey}; the least recently used first. */
   readonly #cached = new Map<string, Uint8Array>();
   readonly #roots = new WeakMap<Uint8Array, Hash>();
+  /** The edge that was checked last: most proofs in a row are made in one and the same tree. */
+  #checked: { readonly tree: TreeHead; readonly edge: readonly Uint8Array[] } | undefined;
   readonly #writes = new SerialQueue();
   readonly #fetches = new SharedFlights<Uint8Array>();
 
@@ -109,6 +111,7 @@ export class TileStore {
       usedOwn: false,
       fetched: new Set(),
       rootOf: (bytes) => this.#rootOf(bytes),
+      checkEdge: (tree, edge, check) => this.#checkEdge(tree, edge, check),
       load: (tiles) => Promise.all(tiles.map((tile) => this.#loadTile(tile, source, session))),
     };
     return session;
@@ -194,12 +197,25 @@ export class TileStore {
   #remember(tile: Tile, bytes: Uint8Array): void {
     const key = tileKey(tile);
     const known = this.#cached.get(key);
+    const isKnown = known === bytes || (known !== undefined && startsWith(known, bytes));
     this.#cached.delete(key);
-    this.#cached.set(key, known !== undefined && startsWith(known, bytes) ? known : bytes);
+    this.#cached.set(key, isKnown ? known : bytes);
     for (const oldest of this.#cached.keys()) {
       if (this.#cached.size <= this.#maxCached) break;
       this.#cached.delete(oldest);
     }
+  }
+
+  #checkEdge(tree: TreeHead, edge: readonly Uint8Array[], check: () => void): void {
+    const last = this.#checked;
+    const isSame =
+      last?.tree.size === tree.size &&
+      equalBytes(last.tree.root, tree.root) &&
+      edge.length === last.edge.length &&
+      edge.every((bytes, at) => bytes === last.edge[at]);
+    if (isSame) return;
+    check();
+    this.#checked = { tree, edge };
   }
 
   #rootOf(bytes: Uint8Array): Hash {

@@ -45,6 +45,17 @@ describe("TileStore.prove()", () => {
     }
   });
 
+  // The edge of a tree is not checked again while its tiles stay; that must vouch for nothing else.
+  it("refuses another root over the tiles that it has just checked", async ({ expect }) => {
+    const { database, store } = await start(100);
+    const head = await database.tree.head(400);
+    await (await store.prove(head, [0])).keep();
+    await expect(store.prove(head, [0])).resolves.toBeDefined();
+    const forged = { ...head, root: flipBit(head.root, 1) };
+    await expect(store.prove(forged, [0])).rejects.toMatchObject({ code: "sumdb_invalid" });
+    await expect(store.prove(head, [0])).resolves.toBeDefined();
+  });
+
   it("asks nobody when only our own tiles will do", async ({ expect }) => {
     const { database, ports, store } = await start(100);
     const proof = store.prove(await database.tree.head(300), [0], "own");
