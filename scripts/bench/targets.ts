@@ -32,6 +32,8 @@ interface Layout {
   readonly upstreamUrl: string;
   readonly port: number;
   readonly work: string;
+  /** Whether goproxy-edge proves what it fetches; the peers are not told. */
+  readonly proves: boolean;
 }
 
 interface Target {
@@ -50,7 +52,7 @@ const COMPATIBILITY_DATE = "2026-10-01";
 const EDGE: Target = {
   name: "edge",
   kind: "proxy",
-  plan: ({ tools, upstreamUrl, port, work }) => ({
+  plan: ({ tools, upstreamUrl, port, work, proves }) => ({
     command: [
       tools.node,
       join(ROOT, "scripts/serve.ts"),
@@ -61,7 +63,7 @@ const EDGE: Target = {
       "--upstream",
       upstreamUrl,
       "--sumdb",
-      SUMDB,
+      proves ? SUMDB : "off",
     ],
     env: { ADMIN_TOKEN },
   }),
@@ -160,7 +162,7 @@ export class Targets {
   }
 
   /** Start a server; `keep` leaves what it stored before. */
-  async start(name: TargetName, { keep = false } = {}): Promise<RunningTarget> {
+  async start(name: TargetName, { keep = false, proves = true } = {}): Promise<RunningTarget> {
     const target = TARGETS.find((one) => one.name === name);
     if (target === undefined) throw new TypeError(`no target ${name}`);
     const work = join(this.#folder, name);
@@ -170,7 +172,7 @@ export class Targets {
     }
     const port = await findFreePort();
     const upstreamUrl = this.#upstream.urlFor(name);
-    const plan = target.plan({ tools: this.#tools, upstreamUrl, port, work });
+    const plan = target.plan({ tools: this.#tools, upstreamUrl, port, work, proves });
     if (plan === undefined) throw new Error(`${name} is missing`);
     const home = join(work, "home");
     const logFile = join(work, "logs/server.log");
