@@ -57,8 +57,7 @@ export async function startMiniflare(bundle: string, options: ServeOptions): Pro
   try {
     await miniflare.ready;
   } catch (error) {
-    if (isAddressInUse(error)) throw new UsageError(`port ${port} on ${host} is busy`);
-    throw error;
+    throw toStartError(error, options);
   }
   const url = await miniflare.unsafeGetDirectURL();
   const watchdog = new Watchdog();
@@ -114,10 +113,7 @@ async function startTls(options: ServeOptions, port: number): Promise<TlsServer>
   try {
     await once(server, "listening");
   } catch (error) {
-    if (isAddressInUse(error)) {
-      throw new UsageError(`port ${options.port} on ${options.host} is busy`);
-    }
-    throw error;
+    throw toStartError(error, options);
   }
   return server;
 }
@@ -126,10 +122,11 @@ function portOf(server: TlsServer): number {
   return (server.address() as AddressInfo).port;
 }
 
-/** As Node says it, and as the simulator does. */
-function isAddressInUse(error: unknown): boolean {
+/** A port that somebody else took in the meantime, in the words of Node or of the simulator. */
+function toStartError(error: unknown, { host, port }: ServeOptions): unknown {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "EADDRINUSE" || code === "ERR_ADDRESS_IN_USE";
+  const isBusy = code === "EADDRINUSE" || code === "ERR_ADDRESS_IN_USE";
+  return isBusy ? new UsageError(`port ${port} on ${host} is busy`, { cause: error }) : error;
 }
 
 /** The runtime lets open answers end; the simulator alone would kill it. */

@@ -63,10 +63,9 @@ function parsePath(raw: string): Route {
   let rest = path;
   let team: string | undefined;
   if (rest.startsWith(TEAM_PREFIX)) {
-    const end = rest.indexOf("/", TEAM_PREFIX.length);
-    team = rest.slice(TEAM_PREFIX.length, end < 0 ? undefined : end);
+    team = readLabel(rest);
     if (!TEAM_LABEL.test(team)) return malformed(undefined, false, "invalid team");
-    rest = end < 0 ? "" : rest.slice(end + 1);
+    rest = rest.slice(TEAM_PREFIX.length + team.length + 1);
   }
   const cachedOnly = rest.startsWith(CACHED_ONLY_PREFIX);
   if (cachedOnly) rest = rest.slice(CACHED_ONLY_PREFIX.length);
@@ -88,8 +87,14 @@ function parsePath(raw: string): Route {
 /** The team that a path begins with, whatever follows: below it nothing is said without a token. */
 function readTeam(raw: string): string | undefined {
   if (!raw.startsWith(TEAM_PREFIX)) return undefined;
-  const label = raw.slice(TEAM_PREFIX.length, raw.indexOf("/", TEAM_PREFIX.length));
+  const label = readLabel(raw);
   return TEAM_LABEL.test(label) ? label : undefined;
+}
+
+/** What stands between `t/` and the next slash, or the end. */
+function readLabel(path: string): string {
+  const end = path.indexOf("/", TEAM_PREFIX.length);
+  return path.slice(TEAM_PREFIX.length, end < 0 ? undefined : end);
 }
 
 function malformed(

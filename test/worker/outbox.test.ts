@@ -1,7 +1,6 @@
 // Guarantee: a version whose zip is committed is in the list of the static tree, at whatever moment
 // the process was killed.
 
-import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, it } from "vitest";
 import { type FileRequest, parseModuleRequest } from "../../src/module/request.ts";
@@ -10,9 +9,9 @@ import { emptyOutbox } from "../../src/proxy/outbox.ts";
 import { type FileRecord, type FileStore, PUBLIC_SCOPE } from "../../src/proxy/ports.ts";
 import { DiskFileStore } from "../../src/store/disk-file-store.ts";
 import { R2FileStore } from "../../src/store/r2-file-store.ts";
-import { SqliteIndex } from "../../src/store/sqlite-index.ts";
 import { dyingBucket, dyingDisk, Life } from "../support/dying-binding.ts";
 import { FakeDisk } from "../support/fake-disk.ts";
+import { withIndex } from "../support/with-index.ts";
 
 const MAX_WRITES = 6;
 const disk = new FakeDisk();
@@ -103,27 +102,4 @@ function path(module: string, kind: string): string {
 
 function file(module: string, kind: string): FileRequest {
   return parseModuleRequest(path(module, kind)) as FileRequest;
-}
-
-let count = 0;
-
-/** An index in the storage of a Durable Object of its own, with a clock that the test moves. */
-async function withIndex(
-  use: (parts: {
-    index: SqliteIndex;
-    again: () => SqliteIndex;
-    clock: { nowMs: number };
-    storage: DurableObjectStorage;
-  }) => Promise<void>,
-): Promise<void> {
-  // A coordinator needs a configuration; a directory does not, and has none of these tables.
-  const stub = env.DIRECTORY.getByName(`outbox-${count++}`);
-  await runInDurableObject(stub as DurableObjectStub, async (_, { storage }) => {
-    await storage.deleteAlarm();
-    // Ahead of the machine's own, so that no alarm rings by itself.
-    const clock = { nowMs: Date.now() + 86_400_000 };
-    const again = (): SqliteIndex => new SqliteIndex(storage, () => clock.nowMs, true);
-    await use({ index: again(), again, clock, storage });
-    await storage.deleteAlarm();
-  });
 }

@@ -94,6 +94,7 @@ describe("parseRoute()", () => {
     });
     expect(parseRoute(`${BASE}/t/acme/foo%2fbar`).team).toBe("acme");
     expect(parseRoute(`${BASE}/t/ACME/foo%2fbar`).team).toBeUndefined();
+    expect(parseRoute(`${BASE}/t/acme%`).team).toBeUndefined();
   });
 
   it.for([
