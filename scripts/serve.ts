@@ -1,7 +1,6 @@
 import { createServer } from "node:net";
 import { buildBundle } from "./serve/bundle.ts";
 import { lockDataFolder, onParentGone, Watchdog } from "./serve/guard.ts";
-import { startMiniflare } from "./serve/miniflare.ts";
 import type { Server } from "./serve/server.ts";
 import { checkSignerKeys, readOptions, type ServeOptions } from "./serve/options.ts";
 import { waitUntilReady } from "./serve/ready.ts";
@@ -28,7 +27,7 @@ async function serve(wanted: ServeOptions): Promise<void> {
   const server =
     wanted.storage === "disk"
       ? await runWorkerd(bundle, wanted)
-      : await startMiniflare(bundle, wanted);
+      : await runMiniflare(bundle, wanted);
   const options = { ...wanted, port: server.port };
   // The simulator's own handlers would end the process before open answers are through.
   for (const signal of SIGNALS) process.removeAllListeners(signal);
@@ -48,6 +47,12 @@ async function end(server: Server): Promise<void> {
   await server.drain();
   clearTimeout(timer);
   process.exit(0);
+}
+
+/** The simulators are large: they stay out of a process that has no use for them. */
+async function runMiniflare(bundle: string, options: ServeOptions): Promise<Server> {
+  const { startMiniflare } = await import("./serve/miniflare.ts");
+  return await startMiniflare(bundle, options);
 }
 
 async function runWorkerd(bundle: string, options: ServeOptions): Promise<Server> {

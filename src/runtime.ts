@@ -12,6 +12,7 @@ import { createHandler, type Defer, type LogLine } from "./http/handler.ts";
 import { compilePrefixPatterns } from "./module/pattern.ts";
 import { Access, type Caller, toScope } from "./proxy/access.ts";
 import type { WholeAnswer } from "./proxy/answer.ts";
+import { MemoryBudget } from "./proxy/memory-budget.ts";
 import {
   type Clock,
   type FileStore,
@@ -108,6 +109,11 @@ export const clock: Clock = {
   },
 };
 
+const INGEST_BUDGET_BYTES = 48 * 1024 * 1024;
+
+/** The one thing that ingests of an isolate share: its memory. */
+export const ingestBudget = new MemoryBudget(INGEST_BUDGET_BYTES);
+
 // Keyed by the text of the configuration; holds the newest only.
 const runtimes = new Map<string, Runtime>();
 let requestCount = 0;
@@ -149,6 +155,7 @@ function buildRuntime(env: Bindings, config: Config): Runtime {
     // Both belong to the cloud's set of bindings.
     edge: copies && new CacheApiEdge(caches.default, config.cache.edgeSeconds),
     clock,
+    budget: ingestBudget,
     times: config.cache,
     memoryBytes: config.cache.memoryBytes,
   });

@@ -8,7 +8,6 @@ import type { FileRequest, MutableRequest } from "./module/request.ts";
 import { toScope } from "./proxy/access.ts";
 import { Coordinator as CoordinatorService } from "./proxy/coordinator.ts";
 import { createLedgerVerifier } from "./proxy/ledger-verifier.ts";
-import { MemoryBudget } from "./proxy/memory-budget.ts";
 import { emptyOutbox } from "./proxy/outbox.ts";
 import {
   type FileOptions,
@@ -29,6 +28,7 @@ import { type Damage, verifyFile, type VerifyPorts } from "./proxy/verify-store.
 import {
   type Bindings,
   clock,
+  ingestBudget,
   newRequestId,
   readSecret,
   type Runtime,
@@ -49,15 +49,11 @@ import type { SumdbPorts } from "./sumdb/ports.ts";
 import { tryParseTilePath } from "./sumdb/tile.ts";
 import { reportFault, securityLog } from "./telemetry/log.ts";
 
-const INGEST_BUDGET_BYTES = 48 * 1024 * 1024;
 const JOB_SLICE_MS = 5000;
 // A database that is slow to tell its newest head is asked for records all the same.
 const NEWEST_HEAD_MS = 2000;
 const MAX_REPORTED_DAMAGES = 100;
 const SWEEP_MS = 24 * 3600 * 1000;
-
-// The one thing that ingests of an isolate share: its memory.
-const ingestBudget = new MemoryBudget(INGEST_BUDGET_BYTES);
 
 export default {
   fetch(request, env, ctx) {
@@ -237,7 +233,7 @@ export class SumdbLog extends DurableObject<Bindings> implements SumdbCalls {
   /** A client that knows only what is stored. */
   #openOffline(name: string): SumdbClient {
     this.#offline ??= this.#toClient(name, () =>
-      Promise.reject(new ProxyError("sumdb_not_found", "not stored, and this address asks nobody")),
+      Promise.reject(new ProxyError("not_fetched", "nothing is stored")),
     ).client;
     return this.#offline;
   }

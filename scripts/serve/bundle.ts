@@ -1,6 +1,5 @@
 import { mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { build } from "esbuild";
 
 const ROOT = join(import.meta.dirname, "../..");
 const BUNDLE = join(ROOT, "dist/worker.js");
@@ -13,6 +12,8 @@ const BUNDLE = join(ROOT, "dist/worker.js");
 export async function buildBundle(): Promise<string> {
   const builtAtMs = statSync(BUNDLE, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   if (newestMs([join(ROOT, "src"), join(ROOT, "package-lock.json")]) < builtAtMs) return BUNDLE;
+  // Not in memory for as long as the server runs, unless it is needed.
+  const { build } = await import("esbuild");
   mkdirSync(dirname(BUNDLE), { recursive: true });
   // Two starts at once must not read each other's half-written bundle.
   const temporary = `${BUNDLE}.${process.pid}`;

@@ -6,6 +6,7 @@ import {
   CALLER_WAIT_MS,
   type Flight,
   FLIGHT_DEADLINE_MS,
+  isOutage,
   settlesInTime,
   toFailure,
   tooSlow,
@@ -88,7 +89,7 @@ export class Coordinator implements Coordinators {
     const key = `${scope}/${request.path}`;
     const absence = this.#absences.find(key);
     if (absence !== undefined) return { kind: "absent", ...absence };
-    const endMs = this.#ports.clock.now() + CALLER_WAIT_MS;
+    const endMs = this.#ports.clock.now() + CALLER_WAIT_MS - (options.waitedMs ?? 0);
     const joined = this.#files.get(key);
     if (joined === undefined) {
       return await this.#ride(key, request, this.#startFile(key, scope, request, options), {
@@ -97,7 +98,7 @@ export class Coordinator implements Coordinators {
       });
     }
     const outcome = await this.#ride(key, request, joined, { endMs, takesLive: false });
-    if (outcome.kind !== "failed" || !OUTAGE_CODES.has(outcome.error.code)) return outcome;
+    if (outcome.kind !== "failed" || !isOutage(outcome.error.code)) return outcome;
     // That flight met an outage before this caller came: it may be over by now.
     const flight = this.#files.get(key) ?? this.#startFile(key, scope, request, options);
     return await this.#ride(key, request, flight, { endMs, takesLive: false });
@@ -301,12 +302,6 @@ export class Coordinator implements Coordinators {
     return new Uint8Array(await new Response(file.body).arrayBuffer());
   }
 }
-
-const OUTAGE_CODES: ReadonlySet<string> = new Set([
-  "sumdb_unavailable",
-  "upstream_timeout",
-  "upstream_unavailable",
-]);
 
 /** Where the ledger keeps the source of a version. */
 function originPath({ escapedPath, version }: FileRequest): string {

@@ -15,6 +15,17 @@ const SECURITY_CODES: ReadonlySet<string> = new Set([
   "tree_forked",
 ]);
 
+const OUTAGE_CODES: ReadonlySet<string> = new Set([
+  "sumdb_unavailable",
+  "upstream_timeout",
+  "upstream_unavailable",
+]);
+
+/** Whether an error may be gone when somebody asks again. */
+export function isOutage(code: string): boolean {
+  return OUTAGE_CODES.has(code);
+}
+
 /** A fetch that is under way, for all who wait. */
 export interface Flight<T> {
   /** Resolves when the source has begun to answer, or the flight is over. */

@@ -24,8 +24,23 @@ export class MemoryBudget {
     } else {
       this.#freeBytes -= needBytes;
     }
+    return this.#toRelease(needBytes);
+  }
+
+  /**
+   * Take room if there is any and nobody waits for it.
+   *
+   * @returns As `acquire`, or undefined.
+   */
+  tryAcquire(sizeBytes: number): (() => void) | undefined {
+    if (this.#waiting.length > 0 || sizeBytes > this.#freeBytes) return undefined;
+    this.#freeBytes -= sizeBytes;
+    return this.#toRelease(sizeBytes);
+  }
+
+  #toRelease(sizeBytes: number): () => void {
     return () => {
-      this.#freeBytes += needBytes;
+      this.#freeBytes += sizeBytes;
       this.#startWaiting();
     };
   }

@@ -324,6 +324,8 @@ export type MutableOutcome =
 export interface FileOptions {
   /** Whether the caller can take the zip while it is still being stored. */
   readonly stream: boolean;
+  /** How long the caller has waited for this file already. */
+  readonly waitedMs?: number;
   /**
    * The caller has found the committed file missing or damaged: restore it. `disproven`: its record
    * cannot be true either, so what is stored moves to quarantine and the file is fetched anew.

@@ -170,14 +170,15 @@ function watchForStall(clock: Clock): {
   };
 }
 
-interface RawReader {
+/** Reads a body piece by piece. */
+export interface RawReader {
   /** At least `minBytes` unless the body ends, at most `maxBytes` where the body allows a choice. */
   next(minBytes: number, maxBytes: number): Promise<Uint8Array | undefined>;
   cancel(): Promise<void>;
 }
 
 /** Use workerd's large reads where the body is a byte stream, else ordinary ones. */
-function openReader(body: ReadableStream<Uint8Array>): RawReader {
+export function openReader(body: ReadableStream<Uint8Array>): RawReader {
   const byob = tryByobReader(body);
   if (byob !== undefined) {
     return {

@@ -26,6 +26,7 @@ import {
   type AnswerCopies,
   type Coordinators,
   type EdgeCache,
+  type FileOutcome,
   type FileStore,
   type MutableAnswer,
   type OpenFile,
@@ -34,7 +35,9 @@ import {
   type Verified,
   type Verifier,
 } from "./ports.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 import { toKey } from "./memory-key.ts";
+import { SharedFetches } from "./shared-fetches.ts";
 import { StoredZips, tryReadWhole } from "./stored-zips.ts";
 
 /** What serving modules works with. */
@@ -46,6 +49,8 @@ export interface ServePorts extends MemoryPorts {
   readonly copies: AnswerCopies | undefined;
   /** Present where the platform has a cache near the client. */
   readonly edge: EdgeCache | undefined;
+  /** The memory that bodies on their way to several clients share with ingests. */
+  readonly budget: MemoryBudget;
 }
 
 /** How one request is to be answered. */
@@ -71,6 +76,7 @@ export class ModuleServer {
   readonly #ports: ServePorts;
   readonly #memory: AnswerMemory;
   readonly #zips: StoredZips;
+  readonly #fetches: SharedFetches;
   /** When a private version was rechecked last, in milliseconds since the epoch. */
   readonly #rechecks = new LruCache<number>(RECHECKS_BYTES);
 
@@ -78,6 +84,7 @@ export class ModuleServer {
     this.#ports = ports;
     this.#memory = new AnswerMemory(ports);
     this.#zips = new StoredZips(ports);
+    this.#fetches = new SharedFetches(ports);
   }
 
   /**
@@ -117,6 +124,10 @@ export class ModuleServer {
   async serve(scope: Scope, request: ModuleRequest, options: ServeOptions): Promise<Answer> {
     if (!isFileRequest(request)) {
       return await this.#serveMutable(scope, request as MutableRequest, options);
+    }
+    const isShared = options.stream && !options.cachedOnly;
+    if (isShared && this.#fetches.isUnderWay(scope, request)) {
+      return await this.#fetchFile(scope, request, options);
     }
     const near = scope === PUBLIC_SCOPE ? await this.#readEdge(request, options) : undefined;
     if (near !== undefined) return near;
@@ -275,8 +286,9 @@ export class ModuleServer {
   }
 
   async #fetchFile(scope: Scope, request: FileRequest, options: ServeOptions): Promise<Answer> {
-    const { stream } = options;
-    const outcome = await this.#ports.coordinators.file(scope, request, { stream });
+    const outcome = options.stream
+      ? await this.#fetches.fetch(scope, request, (work) => options.defer(work))
+      : await this.#ports.coordinators.file(scope, request, { stream: false });
     switch (outcome.kind) {
       case "bytes":
         if (request.kind !== "zip") {
@@ -286,7 +298,7 @@ export class ModuleServer {
         this.forget(scope, sibling(request, "mod"));
         return toWhole(request, outcome.body, outcome.record.sha256);
       case "stream":
-        return toLiveAnswer(outcome.sizeBytes, outcome.body);
+        return toLive(outcome);
       case "absent":
         throw this.#memory.keepAbsence(scope, request, outcome.reason, outcome.untilMs);
       case "failed":
@@ -356,10 +368,8 @@ export class ModuleServer {
   }
 }
 
-/** A stream that came from another object has forgotten its length. */
-function toLiveAnswer(sizeBytes: number | undefined, body: ReadableStream<Uint8Array>): LiveAnswer {
-  const sized = sizeBytes === undefined ? body : body.pipeThrough(new FixedLengthStream(sizeBytes));
-  return { kind: "live", contentType: CONTENT_TYPES.zip, sizeBytes, body: sized };
+function toLive({ sizeBytes, body }: Extract<FileOutcome, { kind: "stream" }>): LiveAnswer {
+  return { kind: "live", contentType: CONTENT_TYPES.zip, sizeBytes, body };
 }
 
 function describe(request: ModuleRequest): string {

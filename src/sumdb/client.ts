@@ -238,6 +238,6 @@ function textHash(text: string): Hash {
 
 /** Whether the database could not answer, as opposed to answering something that is refused. */
 function isAway(error: unknown): boolean {
-  const codes: readonly string[] = ["sumdb_unavailable", "sumdb_not_found"];
+  const codes: readonly string[] = ["sumdb_unavailable", "sumdb_not_found", "not_fetched"];
   return error instanceof ProxyError && codes.includes(error.code);
 }

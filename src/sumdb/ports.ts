@@ -22,7 +22,8 @@ export interface SumdbPorts {
    * GET below the database's base address.
    *
    * @param path - begins with a slash: `/lookup/…`, `/tile/8/0/000.p/3`, `/latest`.
-   * @throws {ProxyError} sumdb_not_found on 404 and 410, sumdb_unavailable on any other failure.
+   * @throws {ProxyError} sumdb_not_found on 404 and 410, sumdb_unavailable on any other failure,
+   *   not_fetched from one that asks nobody.
    */
   fetch(path: string): Promise<Uint8Array>;
 

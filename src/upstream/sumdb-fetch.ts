@@ -80,11 +80,16 @@ export function createSumdbFetch(
     } catch (error) {
       if (error instanceof ProxyError && error.code === "sumdb_not_found") throw error;
       support.forgetRefusals();
-      const cause = outage ?? error;
-      const reason = cause instanceof ProxyError ? cause.publicDetail : "it cannot be reached";
-      throw new ProxyError("sumdb_unavailable", `${name}: ${reason}`, { cause });
+      throw toUnavailable(name, outage ?? error);
     }
   };
+}
+
+function toUnavailable(name: string, cause: unknown): ProxyError {
+  const known = cause instanceof ProxyError ? cause : undefined;
+  const reason = known?.publicDetail ?? "it cannot be reached";
+  const { retryAfterSeconds } = known ?? {};
+  return new ProxyError("sumdb_unavailable", `${name}: ${reason}`, { cause, retryAfterSeconds });
 }
 
 /** Which proxies relay the database, as they said last. */

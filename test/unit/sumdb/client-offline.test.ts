@@ -157,12 +157,25 @@ describe("a client that asks nobody, beside one that does", () => {
       expect((await lookup(clientBehind(offline), id)).treeSize).toBe(size);
     }
   });
+
+  it("calls a tile of the tree that is not stored not stored, which is no outage", async ({
+    expect,
+  }) => {
+    Object.assign(database, { isDown: false, publishedSize: 1200, lookupSize: undefined });
+    const ports = new MemoryPorts(database.fetch);
+    await lookup(new SumdbClient({ verifierKey, ports }), 3);
+    const offline = new SumdbClient({ verifierKey, ports: withoutFetch(ports) });
+    expect(ports.tiles.has("0/1")).toBe(false);
+    for (const path of ["tile/8/0/001", "tile/8/data/000", "tile/8/0/009"]) {
+      await expect(offline.serveTile(path)).rejects.toMatchObject({ code: "not_fetched" });
+    }
+  });
 });
 
 /** What is stored, with nobody to ask. */
 function withoutFetch(ports: MemoryPorts): SumdbPorts {
   return {
-    fetch: () => Promise.reject(new ProxyError("sumdb_not_found", "not stored")),
+    fetch: () => Promise.reject(new ProxyError("not_fetched", "not stored")),
     readTile: (level, index) => ports.readTile(level, index),
     putTiles: (tiles) => ports.putTiles(tiles),
     readHead: () => ports.readHead(),

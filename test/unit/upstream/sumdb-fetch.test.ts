@@ -13,14 +13,15 @@ function make(url?: string) {
   const sent: string[] = [];
   const says = new Map<string, number | string>();
   let reason = "";
+  let retryAfter: string | undefined;
   const send = (input: RequestInfo | URL): Promise<Response> => {
     const address = input instanceof Request ? input.url : input.toString();
     sent.push(address);
     const said = says.get(address) ?? 503;
     const [body, status] = typeof said === "string" ? [said, 200] : [reason, said];
-    return Promise.resolve(
-      new Response(body, { status, headers: { "Content-Type": "text/plain; charset=utf-8" } }),
-    );
+    const headers = new Headers({ "Content-Type": "text/plain; charset=utf-8" });
+    if (retryAfter !== undefined) headers.set("Retry-After", retryAfter);
+    return Promise.resolve(new Response(body, { status, headers }));
   };
   const relay = { name: "relay", baseUrl: RELAY, authorization: undefined, notFound: [404, 410] };
   const sumdbFetch = createSumdbFetch(
@@ -36,7 +37,15 @@ function make(url?: string) {
       return error instanceof ProxyError ? `${error.code}: ${error.publicDetail}` : String(error);
     }
   };
-  return { clock, sent, says, ask, setReason: (text: string) => void (reason = text) };
+  return {
+    clock,
+    sent,
+    says,
+    ask,
+    sumdbFetch,
+    setReason: (text: string) => void (reason = text),
+    setRetryAfter: (text: string) => void (retryAfter = text),
+  };
 }
 
 describe("createSumdbFetch() with a proxy that may relay the database", () => {
@@ -101,6 +110,18 @@ describe("createSumdbFetch() and what a database refuses", () => {
       expect(await ask()).toMatch(/^sumdb_unavailable: db\.test: /);
     },
   );
+
+  it("hands on when a database that is asked too often wants to be asked again", async ({
+    expect,
+  }) => {
+    const { says, sumdbFetch, setRetryAfter } = make(BASE);
+    says.set(BASE + LOOKUP, 429);
+    setRetryAfter("17");
+    await expect(sumdbFetch(LOOKUP)).rejects.toMatchObject({
+      code: "sumdb_unavailable",
+      retryAfterSeconds: 17,
+    });
+  });
 
   it("takes a 400 of anything else for an outage", async ({ expect }) => {
     const { says, ask } = make(BASE);
