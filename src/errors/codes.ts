@@ -65,6 +65,8 @@ const ERROR_ROWS = {
   sumdb_invalid: { status: 502, owner: "upstream", title: "checksum database answer refused" },
   tree_forked: { status: 502, owner: "upstream", title: "checksum database forked" },
   storage_unavailable: { status: 503, owner: "storage", title: "storage unavailable" },
+  /** The request is answered anew; a client sees this only if that meets it again. */
+  file_restored: { status: 503, owner: "storage", title: "storage unavailable" },
   unavailable: { status: 503, owner: "platform", title: "unavailable" },
   internal: { status: 500, owner: "platform", title: "internal error" },
 } as const satisfies Record<ProxyErrorCode, ErrorRow>;

@@ -35,6 +35,7 @@ export type ProxyErrorCode =
   | "sumdb_invalid"
   | "tree_forked"
   | "storage_unavailable"
+  | "file_restored"
   | "unavailable"
   | "internal";
 

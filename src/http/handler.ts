@@ -100,11 +100,25 @@ export function createHandler(
     try {
       const answer = dispatch(ports, exchange);
       if (answer instanceof Response) return answer;
-      return answer.catch((error: unknown) => answerError(ports, exchange, error));
+      return answer
+        .catch((error: unknown) => tryAgain(ports, exchange, error))
+        .catch((error: unknown) => answerError(ports, exchange, error));
     } catch (error) {
       return answerError(ports, exchange, error);
     }
   };
+}
+
+/** Once more for a file that was restored while it was opened, and is another than announced. */
+function tryAgain(
+  ports: HandlerPorts,
+  exchange: Exchange,
+  error: unknown,
+): Response | Promise<Response> {
+  if (error instanceof ProxyError && error.code === "file_restored") {
+    return dispatch(ports, exchange);
+  }
+  throw error;
 }
 
 function dispatch(ports: HandlerPorts, exchange: Exchange): Response | Promise<Response> {

@@ -1,5 +1,5 @@
-// Kept back from the client until the file is committed: a short body is what tells him of damage.
-const HELD_BYTES = 64 * 1024;
+/** Kept back from clients until the file is committed: a short body tells them of damage. */
+export const HELD_BYTES = 64 * 1024;
 // A client that lags further behind gets the rest from storage, after the commit.
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
 

@@ -1,4 +1,5 @@
 import { settlesInTime } from "./flights.ts";
+import { HELD_BYTES } from "./live-stream.ts";
 import type { Clock } from "./ports.ts";
 import { openReader } from "./read-body.ts";
 
@@ -10,11 +11,12 @@ export interface RestOfBody {
   readonly awaitCommit: () => Promise<ReadableStream<Uint8Array>>;
 }
 
-// As large as it is worth waiting for: every piece costs a turn for each client.
-const MIN_PIECE_BYTES = 128 * 1024;
-const MAX_PIECE_BYTES = 512 * 1024;
+// Every piece costs a turn for each client, so it is what comes in about this time.
+const PIECE_MS = 50;
+const MIN_PIECE_BYTES = 16 * 1024;
+const MAX_PIECE_BYTES = 1024 * 1024;
 // What stays in memory, once the file is committed, for clients who are a little behind.
-const KEPT_BYTES = 4 * 1024 * 1024;
+const KEPT_BYTES = 512 * 1024;
 // A source that stands still for 8 seconds is given up by the one who reads it. After more than
 // that without a byte, the request that hands them on here is gone.
 const STALL_MS = 10_000;
@@ -48,12 +50,13 @@ export class SharedBody {
   /** Take in the whole of a body, whose end says that the file is committed. Never fails. */
   async fill(body: ReadableStream<Uint8Array>): Promise<void> {
     const reader = openReader(body);
+    const startMs = this.#clock.now();
     let takenBytes = 0;
     try {
       for (;;) {
-        // The first bytes are handed on as soon as they are there.
-        const minBytes = takenBytes === 0 ? 1 : MIN_PIECE_BYTES;
-        const piece = await reader.next(minBytes, MAX_PIECE_BYTES);
+        const bytesPerMs = takenBytes / Math.max(1, this.#grownAtMs - startMs);
+        const wantBytes = this.#toPieceBytes(takenBytes, bytesPerMs * PIECE_MS);
+        const piece = await reader.next(wantBytes, Math.max(wantBytes, MIN_PIECE_BYTES));
         if (piece === undefined) break;
         takenBytes += piece.length;
         this.#grownAtMs = this.#clock.now();
@@ -68,33 +71,47 @@ export class SharedBody {
     this.#wake();
   }
 
+  /** How many bytes are worth waiting for. */
+  #toPieceBytes(takenBytes: number, comingBytes: number): number {
+    // The first bytes are handed on as soon as they are there.
+    if (takenBytes === 0) return 1;
+    const wantBytes = Math.min(MAX_PIECE_BYTES, Math.max(MIN_PIECE_BYTES, comingBytes));
+    // What comes before the commit must not wait for what comes after it.
+    const liveBytes = this.sizeBytes - HELD_BYTES - takenBytes;
+    return Math.floor(liveBytes > 0 ? Math.min(wantBytes, liveBytes) : HELD_BYTES);
+  }
+
   /** The body for one client, from its beginning. */
   open(rest: RestOfBody): ReadableStream<Uint8Array> {
     const { readable, writable } = new FixedLengthStream(this.sizeBytes);
-    const writer = writable.getWriter();
-    void this.#send(writer, rest).catch((error: unknown) =>
-      writer.abort(error).catch(() => undefined),
-    );
+    void this.#send(writable, rest);
     return readable;
   }
 
-  async #send(writer: WritableStreamDefaultWriter<Uint8Array>, rest: RestOfBody): Promise<void> {
-    let sentBytes = 0;
-    for (let index = 0; sentBytes < this.sizeBytes; index++) {
-      const isThere = index < this.#pieces.length || (await this.#grows(index));
-      if (!isThere) {
-        await this.#sendCompared(writer, await rest.awaitCommit(), sentBytes);
-        break;
+  async #send(writable: WritableStream<Uint8Array>, rest: RestOfBody): Promise<void> {
+    const writer = writable.getWriter();
+    try {
+      let sentBytes = 0;
+      for (let index = 0; sentBytes < this.sizeBytes; index++) {
+        const isThere = index < this.#pieces.length || (await this.#grows(index));
+        if (!isThere) {
+          await this.#sendCompared(writer, await rest.awaitCommit(), sentBytes);
+          break;
+        }
+        const piece = this.#pieces[index];
+        if (piece === undefined) {
+          const body = await rest.openCommitted(sentBytes);
+          writer.releaseLock();
+          await body.pipeTo(writable);
+          return;
+        }
+        await writer.write(piece);
+        sentBytes += piece.length;
       }
-      const piece = this.#pieces[index];
-      if (piece === undefined) {
-        for await (const chunk of await rest.openCommitted(sentBytes)) await writer.write(chunk);
-        break;
-      }
-      await writer.write(piece);
-      sentBytes += piece.length;
+      await writer.close();
+    } catch (error) {
+      await writer.abort(error).catch(() => undefined);
     }
-    await writer.close();
   }
 
   /**

@@ -261,7 +261,7 @@ export class StoredZips {
     if (file.record.sha256 === zip.record.sha256) return file.body;
     // Another maker's zip with the same h1: the length and ETag announced for this answer are off.
     await file.body.cancel();
-    throw new ProxyError("unavailable", "the stored file was damaged and is restored; ask again");
+    throw new ProxyError("file_restored", "the stored file was damaged and is restored; ask again");
   }
 
   /** Have the coordinator restore a zip; what was known of it is forgotten when it has. */

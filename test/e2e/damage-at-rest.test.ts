@@ -15,6 +15,7 @@ import { describe, it } from "vitest";
 import { FakeUpstream } from "../support/fake-upstream.ts";
 import { makeLargeModule, makeModule, type ModuleFixture } from "../support/module-fixture.ts";
 import { type RunningServer, startServer, STORAGES } from "../support/start-server.ts";
+import { overwriteStoredRecord, readStoredRecord } from "../support/stored-record.ts";
 import { makeTempFolder } from "../support/temp-folder.ts";
 
 const UNREACHABLE = "http://127.0.0.1:9";
@@ -67,6 +68,29 @@ describe.each(STORAGES)("damage to stored files with --storage %s", (storage) =>
       }
     },
   );
+
+  // Guarantee: a zip that was restored is answered at once, also when its record was what was wrong.
+  it("in a record is mended from the source for the first reader already", async ({
+    expect,
+    onTestFinished,
+  }) => {
+    const module = makeModule({ path: "record.test/m", version: "v1.0.0" });
+    const upstream = await FakeUpstream.start([module]);
+    onTestFinished(async () => await upstream.down());
+    const first = await startServer({ storage, upstream: upstream.url });
+    for (const kind of KINDS) await first.ask(`/${module.base}.${kind}`);
+    await first.stop();
+    const key = `public/${module.base}.zip`;
+    const record = readStoredRecord(first, key);
+    const changed = { ...record, sha256: sha256("other bytes") };
+    overwriteStoredRecord(first, key, JSON.stringify(changed));
+    const second = await startServer({ storage, data: first.data, upstream: upstream.url });
+    onTestFinished(async () => await second.stop().then(() => undefined));
+    const outcome = await outcomeOf(second, `/${module.base}.zip`, Buffer.from(module.zip));
+    expect(outcome).toBe("200");
+    const { headers } = await second.ask(`/${module.base}.zip`);
+    expect(headers["etag"]).toBe(`"${sha256(module.zip)}"`);
+  });
 
   it("is not mended with something else that the source has now", async ({
     expect,
