@@ -14,17 +14,21 @@ import {
   VM_DOLLARS,
 } from "./cost/prices.ts";
 import { type Measured, measureKinds } from "./cost/measure.ts";
-import { COMPANY, type Outcome, PLATFORM, simulate } from "./cost/simulate.ts";
+import { COMPANY, type Outcome, PLATFORM, simulate, toDevelopersInRush } from "./cost/simulate.ts";
 import { traceDownload } from "./cost/trace.ts";
 import { readReport } from "./report.ts";
-import { toSpread } from "./samples.ts";
+import { type Metric, toSpread } from "./samples.ts";
 import { toFigure, toTable } from "./table.ts";
 import { findTools, ROOT, TOOLS } from "./tools.ts";
 import { Upstream } from "./upstream.ts";
 
 const REGIONS = [1, 5, 10, 25, 50] as const;
 // Used where docs/bench has no figure yet: milliseconds of processor time.
-const CPU_MS = { memory: 0.08, storage: 0.4, source: 1.2, zip: 40 } as const;
+const CPU_MS = { memory: 0.08, storage: 0.4, source: 1.2, ingestOf10Megabytes: 250 } as const;
+// Mean of the 96 zips of the traced download.
+const ZIP_MEGABYTES = 2.25;
+/** What one Durable Object can be relied on to answer. */
+const COORDINATOR_CALLS_PER_SECOND = 500;
 const REQUESTS_OF_A_SMALL_TEAM = 1_000_000;
 
 const tools = await findTools((line) => process.stderr.write(`${line}\n`));
@@ -74,11 +78,26 @@ ${toRegionTable(outcomes, measured)}
 "Hottest" is the coordinator of the module most asked for, in the busiest hour; the bound is 500 calls a second. "Rush" is everybody's CI within ten
 minutes of a release, for one version that nobody has.
 
-**The first bottleneck** is the coordinator of one module in a rush: ${toFigure(outcomes[0]?.outcome.rushPerSecond)} calls a second with ${COMPANY.developers.toLocaleString("en")} developers, so 500 at about
-${toDevelopersAtLimit(outcomes[0]?.outcome)} developers. It lasts as long as the first fetch, for a committed file is read from storage without its coordinator. What moves it:
-an isolate that asks once for all who wait in it (at most one call for each isolate and version: the figure then depends on isolates, not on
-people). ${toEdgeNote(edgeKinds)}Lists load a coordinator by isolates, never by people, so they come later: see "hottest".
+**The first bottleneck** is the coordinator of one module in a rush: all who want the new version need the one who fetches it. It lasts as long as
+the first fetch, for a committed file is read from storage without its coordinator. An isolate asks once for all who wait in it, so isolates count
+before people do: ${COORDINATOR_CALLS_PER_SECOND} calls a second are reached ${toRushLimits()}. What moves it further: an object
+of the region's own between its isolates and the coordinator, so that regions count instead of isolates.
+${toEdgeNote(edgeKinds)}Lists load a coordinator by isolates, never by people, so they come later: see "hottest".
 `;
+}
+
+/** With how many developers a rush takes a coordinator to its bound, by the number of regions. */
+function toRushLimits(): string {
+  return [1, 25, 50]
+    .map((regions) => {
+      const { isolatesPerRegion } = PLATFORM;
+      const platform = { regions, isolatesPerRegion };
+      const count = toDevelopersInRush(COORDINATOR_CALLS_PER_SECOND, COMPANY, platform);
+      const where = regions === 1 ? "one region" : `${regions} regions`;
+      if (count === undefined) return `in ${where} by no number of people`;
+      return `in ${where} by ${(Math.round(count / 1000) * 1000).toLocaleString("en")} developers`;
+    })
+    .join(", ");
 }
 
 function toEdgeNote(edgeKinds: readonly string[]): string {
@@ -147,11 +166,6 @@ function toMonthlyDollars(outcome: Outcome, measured: readonly Measured[]): numb
   return BASE_DOLLARS + millions.reduce((sum, one) => sum + one, 0);
 }
 
-function toDevelopersAtLimit(outcome: Outcome | undefined): string {
-  const perSecond = outcome?.rushPerSecond ?? Number.NaN;
-  return Math.round(((500 / perSecond) * COMPANY.developers) / 1000).toLocaleString("en") + ",000";
-}
-
 function dollarsOf(measured: readonly Measured[], kind: string): number {
   const found = measured.find((one) => one.kind === kind);
   return found === undefined ? Number.NaN : toDollarsPerMillion(found.counters, cpuMsOf(kind));
@@ -159,23 +173,30 @@ function dollarsOf(measured: readonly Measured[], kind: string): number {
 
 /** Milliseconds, from the last benchmark where it measured such a request. */
 function cpuMsOf(kind: string): number {
-  if (kind === "zip: not stored yet") return CPU_MS.zip / 8;
-  if (kind.endsWith("not stored yet") || kind === "absent: first asked") {
-    return fromBench("growth", "miss, 1000 versions") ?? CPU_MS.source;
+  if (kind === "zip: not stored yet") {
+    const ingest = fromBench("cold", "ingest per 10 MB", "cpuSeconds") ?? 0;
+    return ((ingest * 1000 || CPU_MS.ingestOf10Megabytes) * ZIP_MEGABYTES) / 10;
   }
-  if (kind.endsWith("memory")) return fromBench("hits", "info") ?? CPU_MS.memory;
-  if (kind.startsWith("zip")) return fromBench("hits", "zip 120 KB") ?? CPU_MS.storage;
-  return fromBench("growth", "stored read, 1000 versions") ?? CPU_MS.storage;
+  if (kind.endsWith("not stored yet") || kind === "absent: first asked") {
+    return toMs(fromBench("growth", "miss, 1000 versions")) ?? CPU_MS.source;
+  }
+  if (kind.endsWith("memory")) return toMs(fromBench("hits", "info")) ?? CPU_MS.memory;
+  if (kind.startsWith("zip")) return toMs(fromBench("hits", "zip 120 KB")) ?? CPU_MS.storage;
+  return toMs(fromBench("growth", "stored read, 1000 versions")) ?? CPU_MS.storage;
 }
 
-function fromBench(step: string, point: string): number | undefined {
+function toMs(micros: number | undefined): number | undefined {
+  return micros === undefined ? undefined : micros / 1000;
+}
+
+function fromBench(
+  step: string,
+  point: string,
+  metric: Metric = "cpuMicrosPerRequest",
+): number | undefined {
   const series = readReport(join(ROOT, "docs/bench")).find(
     (one) =>
-      one.step === step &&
-      one.point === point &&
-      one.target === "edge" &&
-      one.metric === "cpuMicrosPerRequest",
+      one.step === step && one.point === point && one.target === "edge" && one.metric === metric,
   );
-  const median = toSpread(series?.values ?? [])?.median;
-  return median === undefined ? undefined : median / 1000;
+  return toSpread(series?.values ?? [])?.median;
 }

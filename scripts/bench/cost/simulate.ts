@@ -64,8 +64,9 @@ const MONTH_SECONDS = WORKING_DAYS * 8 * 3600;
 const PEAK = 3;
 // Everybody at once: all developers' CI within ten minutes of a release.
 const RUSH_SECONDS = 600;
-// How long the first fetch of a version takes, during which callers wait at the coordinator.
+// How long the first fetch of a version takes, during which its coordinator is asked.
 const FETCH_SECONDS = 1;
+const FILES_OF_A_VERSION = 3;
 
 /**
  * Requests of a month through the tiers.
@@ -102,11 +103,40 @@ export function simulate(paths: readonly string[], company: Company, platform: P
     outcome.source += fetched;
     outcome.storage += left - inEdge - fetched;
   }
-  const rushPerSecond =
-    ((company.developers * company.downloadsPerDay) / RUSH_SECONDS) *
-    Math.min(1, FETCH_SECONDS) *
-    3;
-  return { ...outcome, hottestPerSecond: hottest, rushPerSecond };
+  return {
+    ...outcome,
+    hottestPerSecond: hottest,
+    rushPerSecond: toRushPerSecond(company.developers, company, isolates),
+  };
+}
+
+/**
+ * Calls to one coordinator while everybody asks for one new version.
+ *
+ * An isolate asks once for all who wait in it, so only those isolates count that somebody meets
+ * while the fetch lasts.
+ */
+function toRushPerSecond(developers: number, company: Company, isolates: number): number {
+  const askersInIsolate = (toAskersPerSecond(developers, company) * FETCH_SECONDS) / isolates;
+  const asking = isolates * (1 - Math.exp(-askersInIsolate));
+  return (FILES_OF_A_VERSION * asking) / FETCH_SECONDS;
+}
+
+/** How many developers make so many calls to one coordinator; undefined if no number does. */
+export function toDevelopersInRush(
+  callsPerSecond: number,
+  company: Company,
+  { regions, isolatesPerRegion }: Pick<Platform, "regions" | "isolatesPerRegion">,
+): number | undefined {
+  const isolates = regions * isolatesPerRegion;
+  const asking = (callsPerSecond * FETCH_SECONDS) / FILES_OF_A_VERSION;
+  if (asking >= isolates) return undefined;
+  const perSecond = (-isolates * Math.log(1 - asking / isolates)) / FETCH_SECONDS;
+  return perSecond / toAskersPerSecond(1, company);
+}
+
+function toAskersPerSecond(developers: number, { downloadsPerDay }: Company): number {
+  return (developers * downloadsPerDay) / RUSH_SECONDS;
 }
 
 /** Every project has the modules of the trace, in versions that it shares with few others. */
