@@ -7,6 +7,7 @@ import { makePacer, type Pacer, verifyContent } from "./zip-content.ts";
 import { readZipDirectory, type ZipDirectory, type ZipEntry } from "./zip-directory.ts";
 import { findDescriptorProblem, locateContent } from "./zip-local.ts";
 import { makeEntryNameCheck, MAX_ZIP_BYTES } from "./zip-names.ts";
+import type { StreamedContents } from "./zip-stream.ts";
 
 /** What a good module zip holds. */
 export type ModuleZip = {
@@ -33,7 +34,8 @@ const ENTRY_WORK_BYTES = 4096;
  *   What its `read` throws comes through.
  * @param modulePath - Not escaped.
  * @param version - Canonical.
- * @param options - `yieldNow` is awaited at least once for each MiB of content.
+ * @param options - `yieldNow` is awaited at least once for each MiB of content; `streamed` has taken
+ *   all bytes of the archive, in their order.
  * @returns What the zip holds, or a short reason to refuse it, safe to print.
  * @source golang.org/x/mod/zip CheckZip and Unzip, sumdb/dirhash HashZip.
  */
@@ -41,7 +43,7 @@ export async function verifyModuleZip(
   source: ByteSource,
   modulePath: string,
   version: string,
-  options: { yieldNow?: () => Promise<void> } = {},
+  options: { yieldNow?: () => Promise<void>; streamed?: StreamedContents | undefined } = {},
 ): Promise<ModuleZip | { problem: string }> {
   const versionProblem =
     findModuleVersionProblem(modulePath, version) ??
@@ -57,7 +59,8 @@ export async function verifyModuleZip(
   if (nameProblem !== undefined) return { problem: nameProblem };
   const inflater = new Inflater();
   try {
-    return await verifyEntries(window, directory, prefix, { pacer, inflater });
+    const { streamed } = options;
+    return await verifyEntries(window, directory, prefix, { pacer, inflater, streamed });
   } finally {
     inflater.close();
   }
@@ -78,11 +81,17 @@ async function findNamesProblem(
   return undefined;
 }
 
+interface Tools {
+  readonly pacer: Pacer;
+  readonly inflater: Inflater;
+  readonly streamed: StreamedContents | undefined;
+}
+
 async function verifyEntries(
   window: ByteWindow,
   directory: ZipDirectory,
   prefix: string,
-  tools: { readonly pacer: Pacer; readonly inflater: Inflater },
+  tools: Tools,
 ): Promise<ModuleZip | { problem: string }> {
   const { entries } = directory;
   const start = entries[0]?.headerOffset ?? directory.offset;
@@ -111,7 +120,7 @@ async function verifyEntry(
   window: ByteWindow,
   entry: ZipEntry,
   end: number,
-  options: { readonly keep: boolean; readonly pacer: Pacer; readonly inflater: Inflater },
+  options: Tools & { readonly keep: boolean },
 ): ReturnType<typeof verifyContent> {
   const offset = await locateContent(window, entry, end);
   if (typeof offset === "object") return offset;

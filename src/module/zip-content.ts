@@ -4,6 +4,7 @@ import { crc32 } from "node:zlib";
 import type { ByteWindow } from "./byte-window.ts";
 import { type Inflater, STEP_OUTPUT_BYTES } from "./inflater.ts";
 import { METHOD_STORE, type ZipEntry } from "./zip-directory.ts";
+import type { StreamedContents } from "./zip-stream.ts";
 
 /** Lets other requests of the isolate go on during long work. */
 export interface Pacer {
@@ -49,7 +50,7 @@ export function makePacer(yieldNow: (() => Promise<void>) | undefined): Pacer {
  * @param window - The archive.
  * @param entry - Its declared size must have been checked against the limits.
  * @param offset - Where the content starts.
- * @param options - `keep`: return the bytes too.
+ * @param options - `keep`: return the bytes too; `streamed`: what was found while the archive came.
  * @returns The verified content, or a problem.
  * @source golang.org/x/mod/zip Unzip; Go archive/zip checksumReader, which is laxer at the end.
  */
@@ -57,8 +58,15 @@ export async function verifyContent(
   window: ByteWindow,
   entry: ZipEntry,
   offset: number,
-  options: { readonly keep: boolean; readonly pacer: Pacer; readonly inflater: Inflater },
+  options: {
+    readonly keep: boolean;
+    readonly pacer: Pacer;
+    readonly inflater: Inflater;
+    readonly streamed: StreamedContents | undefined;
+  },
 ): Promise<VerifiedContent | { problem: string }> {
+  const known = options.keep ? undefined : tryTakeStreamed(options.streamed, entry, offset);
+  if (known !== undefined) return known;
   const sink = makeSink(entry, options.keep);
   const place = { offset, end: offset + entry.compressedBytes };
   const problem =
@@ -66,6 +74,20 @@ export async function verifyContent(
       ? await readStored(window, place, sink, options.pacer)
       : await readDeflated(window, place, sink, options);
   return problem === undefined ? sink.finish() : { problem };
+}
+
+/** What was found at this place, if it is all that the directory says: else it is read again. */
+function tryTakeStreamed(
+  streamed: StreamedContents | undefined,
+  entry: ZipEntry,
+  offset: number,
+): VerifiedContent | undefined {
+  const content = entry.method === METHOD_STORE ? undefined : streamed?.find(offset);
+  const isSame =
+    content?.compressedBytes === entry.compressedBytes &&
+    content.uncompressedBytes === entry.uncompressedBytes &&
+    content.crc32 === entry.crc32;
+  return isSame ? { sha256: content.sha256, bytes: undefined } : undefined;
 }
 
 interface Place {

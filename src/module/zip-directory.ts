@@ -24,7 +24,7 @@ export interface ZipDirectory {
 /** Content as it is. @source APPNOTE.TXT 4.4.5. */
 export const METHOD_STORE = 0;
 /** Content compressed with deflate. @source APPNOTE.TXT 4.4.5. */
-const METHOD_DEFLATE = 8;
+export const METHOD_DEFLATE = 8;
 /** CRC and sizes stand behind the content. @source APPNOTE.TXT 4.4.4, bit 3. */
 export const FLAG_DESCRIPTOR = 0x0008;
 

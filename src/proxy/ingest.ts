@@ -7,6 +7,7 @@ import { bytesSource } from "../module/byte-window.ts";
 import { type ModuleZip, verifyModuleZip } from "../module/zip-check.ts";
 import { checkInfo } from "./check-info.ts";
 import { sha256Hex } from "../module/sha256.ts";
+import { StreamedContents } from "../module/zip-stream.ts";
 import type { LiveStream } from "./live-stream.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import type { Clock, FileRecord, FileStore, Proof, Scope, StagedFile, Verifier } from "./ports.ts";
@@ -150,10 +151,11 @@ async function checkZipFile(
   const prove = ports.verifier.begin(scope, request);
   const release = await ports.budget.acquire(peakBytes);
   let staged: StagedFile | undefined;
+  const streamed = new StreamedContents(() => ports.clock.wait(0));
   try {
-    const taken = await takeZip(ports, answer, isLarge, live);
+    const taken = await takeZip(ports, answer, isLarge, { live, streamed });
     if (!(taken.content instanceof Uint8Array)) staged = taken.content;
-    const zip = await inspectZip(ports, request, taken.content);
+    const zip = await inspectZip(ports, request, taken.content, streamed);
     const proof = await prove(zip.h1);
     const modH1 = toModH1(request, zip);
     const record = {
@@ -167,6 +169,7 @@ async function checkZipFile(
     await staged?.discard();
     throw error;
   } finally {
+    streamed.close();
     release();
   }
 }
@@ -182,7 +185,10 @@ async function takeZip(
   ports: IngestPorts,
   answer: FoundAnswer,
   isLarge: boolean,
-  live: LiveStream | undefined,
+  {
+    live,
+    streamed,
+  }: { readonly live: LiveStream | undefined; readonly streamed: StreamedContents },
 ): Promise<TakenZip> {
   const limits = { sizeBytes: answer.sizeBytes, maxBytes: MAX_ZIP_BYTES };
   const reader = readChunks(answer.body, limits, ports.clock);
@@ -207,6 +213,8 @@ async function takeZip(
       } else {
         await staging.write(chunk);
       }
+      // Most of the check is done by the time that the last bytes are there.
+      await streamed.take(chunk);
     }
     if (staging === undefined) {
       return { content: concat(chunks), sizeBytes, sha256: hash.digest("hex") };
@@ -223,10 +231,12 @@ async function inspectZip(
   ports: IngestPorts,
   request: FileRequest,
   content: Uint8Array | StagedFile,
+  streamed: StreamedContents,
 ): Promise<ModuleZip> {
   const source = content instanceof Uint8Array ? bytesSource(content) : content;
   const zip = await verifyModuleZip(source, request.modulePath, request.version, {
     yieldNow: () => ports.clock.wait(0),
+    streamed,
   });
   if ("problem" in zip) throw invalid(`zip: ${zip.problem}`);
   return zip;

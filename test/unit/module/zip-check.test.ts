@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 
 import { describe, it } from "vitest";
 
 import { bytesSource, type ByteSource } from "../../../src/module/byte-window.ts";
 import { hash1 } from "../../../src/module/dirhash.ts";
 import { type ModuleZip, verifyModuleZip } from "../../../src/module/zip-check.ts";
+import { StreamedContents } from "../../../src/module/zip-stream.ts";
 import {
   concat,
   deflate,
@@ -22,12 +24,33 @@ const M_GO: ZipFile = { name: `${PREFIX}m.go`, content: "package m\n" };
 const SMALL = [GO_MOD, M_GO];
 const SMALL_H1 = "h1:fCHMqo5ggHEQvwcrsN81zr5orRk5lClR36KRHpfUjKg=";
 const MIB = 1024 * 1024;
+const MAX_CHUNKS = 10_000;
 
-function check(
+/** The outcome for an archive, which must be the same when it was looked at while it came. */
+async function check(
   files: readonly ZipFile[],
   frame: ZipFrame = {},
 ): Promise<ModuleZip | { problem: string }> {
-  return verifyModuleZip(bytesSource(writeZip(files, frame)), MODULE, VERSION);
+  const archive = writeZip(files, frame);
+  const outcome = await verifyModuleZip(bytesSource(archive), MODULE, VERSION);
+  for (const chunkBytes of [1, 29, 4096, archive.length]) {
+    if (archive.length / chunkBytes > MAX_CHUNKS) continue;
+    const streamed = await streamIn(archive, chunkBytes);
+    const again = await verifyModuleZip(bytesSource(archive), MODULE, VERSION, { streamed });
+    if (!isDeepStrictEqual(again, outcome)) {
+      throw new Error(`${JSON.stringify(again)} in chunks of ${chunkBytes} bytes`);
+    }
+  }
+  return outcome;
+}
+
+async function streamIn(archive: Uint8Array, chunkBytes: number): Promise<StreamedContents> {
+  const streamed = new StreamedContents();
+  for (let at = 0; at < archive.length; at += chunkBytes) {
+    await streamed.take(archive.subarray(at, at + chunkBytes));
+  }
+  streamed.close();
+  return streamed;
 }
 
 /** Changes the last of two sound files. */
