@@ -2,7 +2,7 @@
 // whatever the source or the database does. The database is golang.org/x/mod's own test server.
 
 import { afterAll, beforeAll, describe, type ExpectStatic, it } from "vitest";
-import { alertsOf } from "../support/alerts.ts";
+import { alertsOf, raises } from "../support/alerts.ts";
 import { FakeUpstream, text, zip } from "../support/fake-upstream.ts";
 import { makeLargeModule, makeModule, type ModuleFixture } from "../support/module-fixture.ts";
 import { eventually, type RunningServer, startServer, STORAGES } from "../support/start-server.ts";
@@ -173,7 +173,7 @@ describe.skipIf(isSkipped).each(STORAGES)(
       await expectRefused(expect, module);
       const { text: said } = await server.ask(`/${module.base}.zip`);
       expect(said).toMatch(/checksum mismatch/);
-      expect(alertsOf(server, "checksum_mismatch").length).toBeGreaterThan(0);
+      expect(await raises(server, "checksum_mismatch")).toBe(true);
       upstream.add(module);
       await expectProven(expect, module);
     });
@@ -296,6 +296,7 @@ describe.skipIf(isSkipped).each(STORAGES)(
         front.backend = backendAt(honest);
         await expectProven(expect, module);
         expect(await headSize()).toBeGreaterThan(newest);
+        expect(await raises(server, "tree-forked", before + 1)).toBe(true);
         const alerts = alertsOf(server, "tree-forked").slice(before);
         expect(alerts.length).toBeGreaterThan(0);
         expect(alerts[0]?.["log.level"]).toBe("error");
