@@ -5,7 +5,7 @@ import { runWrk } from "./wrk.ts";
 
 const FIRST_HITS = 50_000;
 const MANY_HITS = 1_000_000;
-const MANY_HITS_QUICK = 100_000;
+const MANY_HITS_QUICK = 75_000;
 const SLICE_SECONDS_QUICK = 1;
 const PATIENCE_MS = 60_000;
 const SLICE_SECONDS = 2;
