@@ -75,7 +75,7 @@ ${PLATFORM.isolatesPerRegion} isolates that live ${PLATFORM.isolateSeconds / 360
 
 ${toRegionTable(outcomes, measured)}
 
-"Hottest" is the coordinator of the module most asked for, in the busiest hour; the bound is 500 calls a second. "Rush" is everybody's CI within ten
+"Hottest" is the coordinator of the module most asked for, in the busiest hour; the bound is ${COORDINATOR_CALLS_PER_SECOND} calls a second. "Rush" is everybody's CI within ten
 minutes of a release, for one version that nobody has.
 
 **The first bottleneck** is the coordinator of one module in a rush: all who want the new version need the one who fetches it. It lasts as long as
@@ -174,8 +174,9 @@ function dollarsOf(measured: readonly Measured[], kind: string): number {
 /** Milliseconds, from the last benchmark where it measured such a request. */
 function cpuMsOf(kind: string): number {
   if (kind === "zip: not stored yet") {
-    const ingest = fromBench("cold", "ingest per 10 MB", "cpuSeconds") ?? 0;
-    return ((ingest * 1000 || CPU_MS.ingestOf10Megabytes) * ZIP_MEGABYTES) / 10;
+    const seconds = fromBench("cold", "ingest per 10 MB", "cpuSeconds");
+    const ms = seconds === undefined ? CPU_MS.ingestOf10Megabytes : seconds * 1000;
+    return (ms * ZIP_MEGABYTES) / 10;
   }
   if (kind.endsWith("not stored yet") || kind === "absent: first asked") {
     return toMs(fromBench("growth", "miss, 1000 versions")) ?? CPU_MS.source;

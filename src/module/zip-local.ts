@@ -1,9 +1,12 @@
 import type { ByteWindow } from "./byte-window.ts";
 import { FLAG_DESCRIPTOR, tryWiden, type ZipEntry } from "./zip-directory.ts";
 
-const HEADER_SIGNATURE = 0x04034b50;
-const HEADER_BYTES = 30;
-const DESCRIPTOR_SIGNATURE = 0x08074b50;
+/** Begins a local header. @source APPNOTE.TXT 4.3.7. */
+export const HEADER_SIGNATURE = 0x04034b50;
+/** Length of a local header without the name and the extra field. */
+export const HEADER_BYTES = 30;
+/** May begin a data descriptor. @source APPNOTE.TXT 4.3.9.3. */
+export const DESCRIPTOR_SIGNATURE = 0x08074b50;
 const UTF8 = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
 
 /**

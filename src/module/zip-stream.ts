@@ -4,6 +4,7 @@ import { crc32 } from "node:zlib";
 import { Inflater, STEP_OUTPUT_BYTES } from "./inflater.ts";
 import { makePacer, type Pacer } from "./zip-content.ts";
 import { FLAG_DESCRIPTOR, METHOD_DEFLATE, METHOD_STORE } from "./zip-directory.ts";
+import { DESCRIPTOR_SIGNATURE, HEADER_BYTES, HEADER_SIGNATURE } from "./zip-local.ts";
 
 /** What a deflated content was found to be, wherever its end was found. */
 export interface StreamedContent {
@@ -24,9 +25,7 @@ interface Running {
   crc: number;
 }
 
-const HEADER_SIGNATURE = 0x04034b50;
-const HEADER_BYTES = 30;
-const DESCRIPTOR_SIGNATURE = 0x08074b50;
+// As the go command writes it: signed, with sizes of 32 bits.
 const DESCRIPTOR_BYTES = 16;
 const STEP_BYTES = 256 * 1024;
 // Nothing is known yet of what the directory will declare: work is bounded by what came in.
@@ -47,6 +46,7 @@ export class StreamedContents {
   readonly #pacer: Pacer;
   /** A header or descriptor as far as it has come. */
   readonly #part = new Uint8Array(HEADER_BYTES);
+  readonly #fields = new DataView(this.#part.buffer);
   #partBytes = 0;
   #skipBytes = 0;
   #state: "header" | "content" | "descriptor" | "over" = "header";
@@ -99,19 +99,20 @@ export class StreamedContents {
     if (this.#partBytes === wantBytes) {
       this.#partBytes = 0;
       if (this.#state === "header") this.#begin(this.#inputBytes + takenBytes);
-      else this.#state = this.#uint32(0) === DESCRIPTOR_SIGNATURE ? "header" : "over";
+      else
+        this.#state = this.#fields.getUint32(0, true) === DESCRIPTOR_SIGNATURE ? "header" : "over";
     }
     return takenBytes;
   }
 
   /** A local header is there; the name and the extra field follow, then the content. */
   #begin(nameOffset: number): void {
-    const flags = this.#uint16(6);
-    const method = this.#uint16(8);
+    const flags = this.#fields.getUint16(6, true);
+    const method = this.#fields.getUint16(8, true);
     const hasDescriptor = (flags & FLAG_DESCRIPTOR) !== 0;
-    const restBytes = this.#uint16(26) + this.#uint16(28);
+    const restBytes = this.#fields.getUint16(26, true) + this.#fields.getUint16(28, true);
     this.#skipBytes = restBytes;
-    if (this.#uint32(0) !== HEADER_SIGNATURE) this.#state = "over";
+    if (this.#fields.getUint32(0, true) !== HEADER_SIGNATURE) this.#state = "over";
     else if (method === METHOD_DEFLATE) {
       this.#state = "content";
       this.#inflater.reset();
@@ -123,7 +124,8 @@ export class StreamedContents {
         uncompressedBytes: 0,
         crc: 0,
       };
-    } else if (method === METHOD_STORE && !hasDescriptor) this.#skipBytes += this.#uint32(18);
+    } else if (method === METHOD_STORE && !hasDescriptor)
+      this.#skipBytes += this.#fields.getUint32(18, true);
     else this.#state = "over";
   }
 
@@ -157,13 +159,5 @@ export class StreamedContents {
     };
     this.#found.set(offset, content);
     this.#state = hasDescriptor ? "descriptor" : "header";
-  }
-
-  #uint16(at: number): number {
-    return (this.#part[at] ?? 0) | ((this.#part[at + 1] ?? 0) << 8);
-  }
-
-  #uint32(at: number): number {
-    return (this.#uint16(at) | (this.#uint16(at + 2) << 16)) >>> 0;
   }
 }

@@ -78,9 +78,7 @@ describe.each(STORAGES)("damage to stored files with --storage %s", (storage) =>
     const module = makeModule({ path: "record.test/m", version: "v1.0.0" });
     const upstream = await FakeUpstream.start([module]);
     onTestFinished(async () => await upstream.down());
-    const first = await startServer({ storage, upstream: upstream.url });
-    for (const kind of KINDS) await first.ask(`/${module.base}.${kind}`);
-    await first.stop();
+    const first = await storeAndStop(storage, upstream.url, [module]);
     const key = `public/${module.base}.zip`;
     const record = readStoredRecord(first, key);
     const changed = { ...record, sha256: sha256("other bytes") };
@@ -100,9 +98,7 @@ describe.each(STORAGES)("damage to stored files with --storage %s", (storage) =>
     const module = makeModule({ path: "changed.test/m", version: "v1.0.0" });
     const upstream = await FakeUpstream.start([module]);
     onTestFinished(async () => await upstream.down());
-    const first = await startServer({ storage, upstream: upstream.url });
-    for (const kind of KINDS) await first.ask(`/${module.base}.${kind}`);
-    await first.stop();
+    const first = await storeAndStop(storage, upstream.url, [module]);
     damageAll(first.data, [module], flipBit);
     upstream.add(
       makeModule({
@@ -224,6 +220,24 @@ describe.each(STORAGES)("a zip that is damaged in --storage %s", (storage) => {
   });
 });
 
+/** Have a server store modules and stop it; its data stay. */
+async function storeAndStop(
+  storage: (typeof STORAGES)[number],
+  upstream: string,
+  modules: readonly ModuleFixture[],
+  data = makeTempFolder("stored"),
+): Promise<RunningServer> {
+  const server = await startServer({ storage, data, upstream });
+  for (const { base } of modules) {
+    for (const kind of KINDS) {
+      const { status } = await server.ask(`/${base}.${kind}`);
+      if (status !== 200) throw new Error(`${base}.${kind}: ${status}`);
+    }
+  }
+  await server.stop();
+  return server;
+}
+
 /** A server on data that an earlier one has stored and that were damaged since. */
 async function restartDamaged(
   storage: (typeof STORAGES)[number],
@@ -232,14 +246,7 @@ async function restartDamaged(
   damage: (file: string) => void,
   data = makeTempFolder("damaged"),
 ): Promise<RunningServer> {
-  const first = await startServer({ storage, data, upstream });
-  for (const { base } of modules) {
-    for (const kind of KINDS) {
-      const { status } = await first.ask(`/${base}.${kind}`);
-      if (status !== 200) throw new Error(`${base}.${kind}: ${status}`);
-    }
-  }
-  await first.stop();
+  await storeAndStop(storage, upstream, modules, data);
   damageAll(data, modules, damage);
   return await startServer({ storage, data, upstream });
 }

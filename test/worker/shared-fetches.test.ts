@@ -74,10 +74,12 @@ class World {
   }
 }
 
+type Writer = WritableStreamDefaultWriter<Uint8Array>;
+
 /** A body that the test feeds, as it comes from the coordinator. */
 function fedBody(sizeBytes: number): {
   readonly outcome: FileOutcome;
-  readonly writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly writer: Writer;
 } {
   const { readable, writable } = new IdentityTransformStream();
   return { outcome: { kind: "stream", sizeBytes, body: readable }, writer: writable.getWriter() };
@@ -117,26 +119,19 @@ describe("SharedFetches", () => {
     expect(world.budget.tryAcquire(48 * MEBIBYTE)).toBeDefined();
   });
 
-  it("breaks every body when the file is not committed", async ({ expect }) => {
+  it.for([
+    ["the file is not committed", (writer: Writer) => writer.abort(new Error("refused"))],
+    ["the stream ends too early", (writer: Writer) => writer.close()],
+  ] as const)("breaks every body when %s", async ([, end], { expect }) => {
     const world = new World();
     const { outcome, writer } = fedBody(2 * MEBIBYTE);
     world.answer = () => Promise.resolve(outcome);
     const bodies = (await Promise.all([world.fetch(), world.fetch()])).map(readAll);
     await writer.write(bytesOf(MEBIBYTE));
-    await writer.abort(new Error("refused"));
+    await end(writer);
     expect(await Promise.all(bodies)).toEqual(["broken", "broken"]);
     await Promise.all(world.deferred);
     expect(world.fetches.isUnderWay(PUBLIC_SCOPE, ZIP)).toBe(false);
-  });
-
-  it("breaks every body that ends too early", async ({ expect }) => {
-    const world = new World();
-    const { outcome, writer } = fedBody(2 * MEBIBYTE);
-    world.answer = () => Promise.resolve(outcome);
-    const bodies = (await Promise.all([world.fetch(), world.fetch()])).map(readAll);
-    await writer.write(bytesOf(MEBIBYTE));
-    await writer.close();
-    expect(await Promise.all(bodies)).toEqual(["broken", "broken"]);
   });
 
   it("gives one copy of a small zip to the first, and the stored file to the others", async ({

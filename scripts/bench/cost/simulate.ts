@@ -106,7 +106,7 @@ export function simulate(paths: readonly string[], company: Company, platform: P
   return {
     ...outcome,
     hottestPerSecond: hottest,
-    rushPerSecond: toRushPerSecond(company.developers, company, isolates),
+    rushPerSecond: toRushPerSecond(company, isolates),
   };
 }
 
@@ -116,8 +116,8 @@ export function simulate(paths: readonly string[], company: Company, platform: P
  * An isolate asks once for all who wait in it, so only those isolates count that somebody meets
  * while the fetch lasts.
  */
-function toRushPerSecond(developers: number, company: Company, isolates: number): number {
-  const askersInIsolate = (toAskersPerSecond(developers, company) * FETCH_SECONDS) / isolates;
+function toRushPerSecond(company: Company, isolates: number): number {
+  const askersInIsolate = (toAskersPerSecond(company) * FETCH_SECONDS) / isolates;
   const asking = isolates * (1 - Math.exp(-askersInIsolate));
   return (FILES_OF_A_VERSION * asking) / FETCH_SECONDS;
 }
@@ -132,10 +132,10 @@ export function toDevelopersInRush(
   const asking = (callsPerSecond * FETCH_SECONDS) / FILES_OF_A_VERSION;
   if (asking >= isolates) return undefined;
   const perSecond = (-isolates * Math.log(1 - asking / isolates)) / FETCH_SECONDS;
-  return perSecond / toAskersPerSecond(1, company);
+  return perSecond / toAskersPerSecond({ ...company, developers: 1 });
 }
 
-function toAskersPerSecond(developers: number, { downloadsPerDay }: Company): number {
+function toAskersPerSecond({ developers, downloadsPerDay }: Company): number {
   return (developers * downloadsPerDay) / RUSH_SECONDS;
 }
 
