@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { waitForAnswer } from "./client.ts";
 import { BenchProcess, findFreePort, plainEnv, type SpawnPlan } from "./process.ts";
@@ -136,11 +136,18 @@ const FLOOR: Target = {
 
 const TARGETS: readonly Target[] = [EDGE, ATHENS, GOPROXY, NGINX, FLOOR];
 
-/** Starts servers, each in a folder of its own. */
+/**
+ * Starts servers, each in a folder of its own.
+ *
+ * Folders stay until the end of the run: for minutes a file system is slow to make files where it
+ * has just lost many, and whoever came next would be measured with that.
+ */
 export class Targets {
   readonly #tools: Tools;
   readonly #upstream: Upstream;
   readonly #folder: string;
+  /** Of each server, how many folders it had. */
+  readonly #counts = new Map<TargetName, number>();
 
   constructor(tools: Tools, upstream: Upstream, folder: string) {
     this.#tools = tools;
@@ -165,8 +172,9 @@ export class Targets {
   async start(name: TargetName, { keep = false, proves = true } = {}): Promise<RunningTarget> {
     const target = TARGETS.find((one) => one.name === name);
     if (target === undefined) throw new TypeError(`no target ${name}`);
-    const work = join(this.#folder, name);
-    if (!keep) rmSync(work, { recursive: true, force: true });
+    const count = (this.#counts.get(name) ?? 0) + (keep ? 0 : 1);
+    this.#counts.set(name, count);
+    const work = join(this.#folder, `${name}-${count}`);
     for (const folder of ["store", "tmp", "home", "logs"]) {
       mkdirSync(join(work, folder), { recursive: true });
     }

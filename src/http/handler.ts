@@ -55,6 +55,10 @@ export type Defer = (work: Promise<unknown>) => void;
 
 interface Exchange {
   readonly request: Request;
+  // Read from the request once: each reading crosses into the runtime.
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Headers;
   readonly route: Route;
   readonly startMs: number;
   readonly requestId: string;
@@ -89,9 +93,13 @@ export function createHandler(
 ): (request: Request, defer: Defer) => Response | Promise<Response> {
   const routes = new LruCache<Route>(ROUTES_BYTES);
   return (request, defer) => {
+    const { method, url, headers } = request;
     const exchange: Exchange = {
       request,
-      route: findRoute(routes, request),
+      method,
+      url,
+      headers,
+      route: findRoute(routes, url, headers),
       startMs: ports.clock.now(),
       requestId: ports.newRequestId(),
       defer,
@@ -129,7 +137,7 @@ function dispatch(ports: HandlerPorts, exchange: Exchange): Response | Promise<R
   }
   const caller = enter(ports, exchange);
   if (target.kind === "own") return answerOwn(ports, exchange, target.path, caller.team?.name);
-  checkMethod(exchange.request.method);
+  checkMethod(exchange.method);
   switch (target.kind) {
     case "module":
       return answerModule(ports, exchange, caller, target.request);
@@ -141,7 +149,7 @@ function dispatch(ports: HandlerPorts, exchange: Exchange): Response | Promise<R
 }
 
 /** The parsed address; one that was parsed before is not parsed again. */
-function findRoute(routes: LruCache<Route>, { url, headers }: Request): Route {
+function findRoute(routes: LruCache<Route>, url: string, headers: Headers): Route {
   // With a slash in the host nobody can tell from the URL where the path begins.
   if (headers.get("Host")?.includes("/") === true) return BAD_HOST;
   const known = routes.get(url);
@@ -152,11 +160,9 @@ function findRoute(routes: LruCache<Route>, { url, headers }: Request): Route {
 }
 
 /** Check the caller's rights: before anything else is looked at, on hits as on misses. */
-function enter({ access }: HandlerPorts, { request, route }: Exchange): Caller {
-  const team = access.teamAt(route.team, request.url);
-  return team === undefined
-    ? OPEN_CALLER
-    : access.enter(team, request.headers.get("Authorization"));
+function enter({ access }: HandlerPorts, { url, headers, route }: Exchange): Caller {
+  const team = access.teamAt(route.team, url);
+  return team === undefined ? OPEN_CALLER : access.enter(team, headers.get("Authorization"));
 }
 
 function answerModule(
@@ -165,13 +171,13 @@ function answerModule(
   caller: Caller,
   module: ModuleRequest,
 ): Response | Promise<Response> {
-  const { request, route } = exchange;
+  const { method, headers, route } = exchange;
   const home = ports.access.homeOf(caller, module.modulePath);
   if ("hidden" in home) throw new ProxyError("module_not_found", "no source has it");
   const { scope } = home;
   const open = caller.team === undefined;
-  const cachedOnly = route.cachedOnly || isCachedOnly(request);
-  const isPlain = request.method === "GET" && isUnconditional(request.headers);
+  const cachedOnly = route.cachedOnly || isCachedOnly(headers);
+  const isPlain = method === "GET" && isUnconditional(headers);
   const options: ServeOptions = {
     nowMs: exchange.startMs,
     cachedOnly,
@@ -240,9 +246,9 @@ async function answerSumdb(
   caller: Caller,
   path: string,
 ): Promise<Response> {
-  const { request, route } = exchange;
+  const { request, headers, route } = exchange;
   const open = caller.team === undefined;
-  const cachedOnly = route.cachedOnly || isCachedOnly(request);
+  const cachedOnly = route.cachedOnly || isCachedOnly(headers);
   const answer = await ports.serveSumdb(caller, path, cachedOnly);
   const rules = { open, cachedOnly };
   const response = await respond(request, answer, rules, exchange.requestId);
@@ -270,9 +276,9 @@ function answerError(ports: HandlerPorts, exchange: Exchange, thrown: unknown): 
   if (error !== thrown) ports.reportFault(thrown, exchange.requestId);
   const response = respondError(error, {
     requestId: exchange.requestId,
-    method: exchange.request.method,
-    cachedOnly: exchange.route.cachedOnly || isCachedOnly(exchange.request),
-    open: ports.access.teamAt(exchange.route.team, exchange.request.url) === undefined,
+    method: exchange.method,
+    cachedOnly: exchange.route.cachedOnly || isCachedOnly(exchange.headers),
+    open: ports.access.teamAt(exchange.route.team, exchange.url) === undefined,
   });
   return logged(ports, exchange, response, { tier: "none", errorCode: error.code });
 }
@@ -284,19 +290,19 @@ function logged(
   response: Response,
   { tier, bodyBytes, errorCode }: Outcome,
 ): Response {
-  const { request, route, startMs, requestId } = exchange;
+  const { method, headers, route, startMs, requestId } = exchange;
   ports.log(
     {
       atMs: startMs,
       durationMs: ports.clock.now() - startMs,
       requestId,
-      method: request.method,
+      method,
       path: toLogPath(route),
       team: route.team,
       status: response.status,
       tier,
       bodyBytes,
-      userAgent: request.headers.get("User-Agent"),
+      userAgent: headers.get("User-Agent"),
       errorCode,
     },
     exchange.defer,
@@ -328,7 +334,7 @@ function isUnconditional(headers: Headers): boolean {
   return !(headers.has("Range") || headers.has("If-None-Match") || headers.has("If-Match"));
 }
 
-function isCachedOnly(request: Request): boolean {
-  const value = request.headers.get(CACHED_ONLY_HEADER);
+function isCachedOnly(headers: Headers): boolean {
+  const value = headers.get(CACHED_ONLY_HEADER);
   return value !== null && TRUE_VALUES.has(value.trim());
 }

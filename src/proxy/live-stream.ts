@@ -1,3 +1,5 @@
+import { inLargeChunks } from "./read-body.ts";
+
 /** Kept back from clients until the file is committed: a short body tells them of damage. */
 export const HELD_BYTES = 64 * 1024;
 // A client that lags further behind gets the rest from storage, after the commit.
@@ -76,7 +78,8 @@ export class LiveStream {
     try {
       this.#release(0);
       if (this.#isLagging) {
-        for await (const chunk of await openRest(this.#sentBytes)) await this.#writer.write(chunk);
+        const rest = await openRest(this.#sentBytes);
+        for await (const chunk of inLargeChunks(rest)) await this.#writer.write(chunk);
       }
       await this.#writer.close();
     } catch (error) {

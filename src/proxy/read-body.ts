@@ -31,10 +31,10 @@ export function readChunks(
   let total = 0;
 
   async function readNext(): Promise<Uint8Array | undefined> {
-    const leftBytes = (limits.sizeBytes ?? Number.POSITIVE_INFINITY) - total;
+    const leftBytes = (limits.sizeBytes ?? limits.maxBytes) - total;
     stall.begin();
     try {
-      // One byte more than announced shows a body that is too long, and the end of one that is not.
+      // One byte more than there may be shows a body that is too long, and the end of one that is not.
       const wantBytes = Math.max(1, Math.min(READ_BYTES, leftBytes + 1));
       // The first bytes are handed on as soon as they are there.
       const chunk = await Promise.race([
@@ -99,7 +99,7 @@ export async function readAll(
 /**
  * The sha256 of a stored body, in lower-case hex.
  *
- * @returns Undefined when the body breaks off or is longer than recorded.
+ * @returns Undefined when the body breaks off, stands still or is longer than recorded.
  */
 export async function tryDigest(
   body: ReadableStream<Uint8Array>,
@@ -168,6 +168,29 @@ function watchForStall(clock: Clock): {
     },
     end: () => cancel(),
   };
+}
+
+/**
+ * The chunks of a body of our own storage, as large as they can be had.
+ *
+ * Read as it is, such a body comes in pieces of 4 KiB, each with a turn of the event loop. Whoever
+ * leaves the loop early drops the rest.
+ */
+export async function* inLargeChunks(
+  body: ReadableStream<Uint8Array>,
+): AsyncGenerator<Uint8Array, void> {
+  const reader = openReader(body);
+  let isWhole = false;
+  try {
+    for (;;) {
+      const chunk = await reader.next(READ_BYTES, READ_BYTES);
+      isWhole = chunk === undefined;
+      if (chunk === undefined) return;
+      yield chunk;
+    }
+  } finally {
+    if (!isWhole) await reader.cancel();
+  }
 }
 
 /** Reads a body piece by piece. */

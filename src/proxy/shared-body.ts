@@ -1,7 +1,7 @@
 import { settlesInTime } from "./flights.ts";
 import { HELD_BYTES } from "./live-stream.ts";
 import type { Clock } from "./ports.ts";
-import { openReader } from "./read-body.ts";
+import { inLargeChunks, openReader } from "./read-body.ts";
 
 /** How a client of a shared body gets the rest of it from storage. */
 export interface RestOfBody {
@@ -139,7 +139,7 @@ export class SharedBody {
       sentBytes,
     );
     let offset = 0;
-    for await (const chunk of body) {
+    for await (const chunk of inLargeChunks(body)) {
       const known = sent.subarray(offset, offset + chunk.length);
       if (known.compare(chunk.subarray(0, known.length)) !== 0) {
         throw new Error("what was committed is not what was sent");

@@ -4,6 +4,7 @@ import type { FileRequest } from "../module/request.ts";
 import { CONTENT_TYPES, type FileAnswer } from "./answer.ts";
 import { LruCache } from "./lru-cache.ts";
 import { toKey } from "./memory-key.ts";
+import { inLargeChunks, tryDigest } from "./read-body.ts";
 import type {
   ByteRange,
   Clock,
@@ -204,20 +205,15 @@ export class StoredZips {
 
   /** Read a whole zip for its digest alone; whether it is right. */
   async #digest(scope: Scope, request: FileRequest, zip: KnownZip): Promise<boolean> {
-    let validator: string | undefined;
     try {
       const file = await this.#ports.files.reopen(scope, request.path);
       if (file === undefined) return false;
-      ({ validator } = file);
-      const hash = createHash("sha256");
-      for await (const chunk of file.body) hash.update(chunk);
-      const isRight = hash.digest("hex") === zip.record.sha256;
-      if (isRight) this.#noteDigested(zip, validator);
-      else zip.damagedAs = validator;
+      const { sizeBytes, sha256 } = zip.record;
+      const isRight = (await tryDigest(file.body, sizeBytes, this.#ports.clock)) === sha256;
+      if (isRight) this.#noteDigested(zip, file.validator);
+      else zip.damagedAs = file.validator;
       return isRight;
     } catch {
-      // A body that breaks off is damaged as well.
-      zip.damagedAs = validator;
       return false;
     } finally {
       zip.digesting = undefined;
@@ -291,22 +287,24 @@ async function passOn(
   sha256: string,
 ): Promise<Uint8Array | "damaged" | "gone"> {
   const hash = createHash("sha256");
-  const reader = body.getReader();
   let held: Uint8Array | undefined;
-  for (;;) {
-    const chunk = await reader.read().catch(() => undefined);
-    if (chunk === undefined) return "damaged";
-    if (chunk.done) break;
-    hash.update(chunk.value);
-    try {
-      if (held !== undefined) await writer.write(held);
-    } catch {
-      await reader.cancel().catch(() => undefined);
-      return "gone";
+  try {
+    for await (const chunk of inLargeChunks(body)) {
+      hash.update(chunk);
+      if (held !== undefined && !(await isTaken(writer.write(held)))) return "gone";
+      held = chunk;
     }
-    held = chunk.value;
+  } catch {
+    return "damaged";
   }
   return hash.digest("hex") === sha256 && held !== undefined ? held : "damaged";
+}
+
+async function isTaken(write: Promise<void>): Promise<boolean> {
+  return await write.then(
+    () => true,
+    () => false,
+  );
 }
 
 /** A whole body; undefined when it breaks off, which only damaged storage does. */
