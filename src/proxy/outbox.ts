@@ -1,6 +1,14 @@
 import { tryEscapeVersion } from "../module/path.ts";
 import type { FileKind } from "../module/request.ts";
-import type { BegunZip, DueItem, FileStore, MutableAnswer, OutboxItem, Scope } from "./ports.ts";
+import type {
+  DueItem,
+  FileStore,
+  FoundParts,
+  MutableAnswer,
+  OutboxItem,
+  Scope,
+  SoughtParts,
+} from "./ports.ts";
 import { formatVersionList } from "./version-list.ts";
 
 /** What a coordinator's index knows of what is still to be written. */
@@ -8,22 +16,20 @@ export interface Outbox {
   /** Each item is to be given to `finish` once written. */
   listDue(): DueItem[];
   /** Returns whether what was written is what it is now. */
-  finish(item: DueItem): boolean;
+  finish(item: DueItem, found?: readonly FoundParts[]): boolean;
   postpone(item: OutboxItem, delayMs: number): void;
   noteCopied(item: OutboxItem): void;
   /** Set the alarm for what still waits. */
   rearm(): Promise<void>;
   read(scope: Scope, path: string): MutableAnswer | undefined;
-  versionsToCheck(scope: Scope, escapedPath: string): string[];
-  completeVersions(scope: Scope, escapedPath: string): string[];
-  markParts(scope: Scope, escapedPath: string, version: string, kinds: readonly FileKind[]): void;
-  addStored(
+  /** Versions of which not all files are known to be stored. */
+  listSought(scope: Scope, escapedPath: string): SoughtParts[];
+  /** Undefined for a module of which nothing is stored at all. */
+  listComplete(
     scope: Scope,
     escapedPath: string,
-    versions: readonly { readonly version: string; readonly kinds: readonly FileKind[] }[],
-  ): void;
-  listAbandoned(): BegunZip[];
-  endBegun(zip: BegunZip): void;
+    found: readonly FoundParts[],
+  ): string[] | undefined;
 }
 
 /** What the outbox is emptied into. */
@@ -39,11 +45,10 @@ const RETRY_MS = 5000;
 
 /** Write all that is due by now, and set the alarm for the rest. */
 export async function emptyOutbox(outbox: Outbox, ports: OutboxPorts): Promise<void> {
-  for (const zip of outbox.listAbandoned()) await findAbandoned(outbox, ports.files, zip);
   for (const item of outbox.listDue()) {
     try {
-      await writeOut(outbox, ports, item);
-      if (outbox.finish(item) && item.what !== "tree") outbox.noteCopied(item);
+      if (item.what === "tree") outbox.finish(item, await writeTree(outbox, ports.files, item));
+      else await writeCopy(outbox, ports, item);
     } catch {
       outbox.postpone(item, RETRY_MS);
     }
@@ -51,47 +56,42 @@ export async function emptyOutbox(outbox: Outbox, ports: OutboxPorts): Promise<v
   await outbox.rearm();
 }
 
-/** A zip that was committed and not noted, because of a kill in between, is noted now. */
-async function findAbandoned(outbox: Outbox, files: FileStore, zip: BegunZip): Promise<void> {
-  const { scope, escapedPath, version } = zip;
-  const isStored = await hasFile(files, scope, toPath(escapedPath, version, "zip")).catch(
-    () => undefined,
-  );
-  // Storage that does not answer: later.
-  if (isStored === undefined) return;
-  if (isStored) outbox.addStored(scope, escapedPath, [{ version, kinds: ["zip"] }]);
-  outbox.endBegun(zip);
-}
-
-async function writeOut(
-  outbox: Outbox,
-  { files, copies }: OutboxPorts,
-  item: OutboxItem,
-): Promise<void> {
-  const { scope, escapedPath, what } = item;
-  if (what === "tree") {
-    await findParts(outbox, files, item);
-    const versions = outbox.completeVersions(scope, escapedPath);
-    await files.writeTreeFile(scope, `${escapedPath}/@v/list`, formatVersionList(versions));
-    return;
-  }
-  const answer = outbox.read(scope, what);
-  if (answer !== undefined) await copies?.write(scope, what, answer);
-}
-
-/** Look for the other files of versions whose zip is stored. */
-async function findParts(
+/** Write the list of a module's complete versions; returns what was found on the way. */
+async function writeTree(
   outbox: Outbox,
   files: FileStore,
   { scope, escapedPath }: OutboxItem,
-): Promise<void> {
-  for (const version of outbox.versionsToCheck(scope, escapedPath)) {
-    const kinds: FileKind[] = [];
-    for (const kind of ["info", "mod"] as const) {
-      if (await hasFile(files, scope, toPath(escapedPath, version, kind))) kinds.push(kind);
-    }
-    if (kinds.length > 0) outbox.markParts(scope, escapedPath, version, kinds);
+): Promise<FoundParts[]> {
+  const found: FoundParts[] = [];
+  for (const sought of outbox.listSought(scope, escapedPath)) {
+    found.push(await findParts(files, scope, escapedPath, sought));
   }
+  const versions = outbox.listComplete(scope, escapedPath, found);
+  if (versions !== undefined) {
+    await files.writeTreeFile(scope, `${escapedPath}/@v/list`, formatVersionList(versions));
+  }
+  return found;
+}
+
+/** Without its zip, nothing of a version is worth noting; so that is looked for first. */
+async function findParts(
+  files: FileStore,
+  scope: Scope,
+  escapedPath: string,
+  { version, known, sought }: SoughtParts,
+): Promise<FoundParts> {
+  const kinds = [...known];
+  for (const kind of sought) {
+    if (await hasFile(files, scope, toPath(escapedPath, version, kind))) kinds.push(kind);
+    else if (kind === "zip") return { version, kinds: [] };
+  }
+  return { version, kinds };
+}
+
+async function writeCopy(outbox: Outbox, { copies }: OutboxPorts, item: DueItem): Promise<void> {
+  const answer = outbox.read(item.scope, item.what);
+  if (answer !== undefined) await copies?.write(item.scope, item.what, answer);
+  if (outbox.finish(item)) outbox.noteCopied(item);
 }
 
 /** Whether a file is committed and has its bytes: one whose bytes were lost has its record still. */

@@ -1,5 +1,5 @@
 import type { ErrorValue } from "../errors/proxy-error.ts";
-import type { FileRequest, ModuleRequest, MutableRequest } from "../module/request.ts";
+import type { FileKind, FileRequest, ModuleRequest, MutableRequest } from "../module/request.ts";
 
 /** The part of storage that a module lives in: `public`, or `team/{id}`. */
 export type Scope = string & { readonly scopeBrand: true };
@@ -190,8 +190,8 @@ export interface AnswerIndex {
   /** The value that was fixed for a path; undefined at first sight. */
   readPin(scope: Scope, path: string): string | undefined;
   /**
-   * Note that a file is about to be committed, so that a kill between its commit and
-   * {@link AnswerIndex.noteStored} leaves it out of nothing. Only zips are worth it.
+   * Note that a file is about to be committed, so that a kill at any moment after its commit
+   * leaves it out of nothing. Only zips are worth it.
    */
   noteBegun(scope: Scope, request: FileRequest): void;
   /** Note that a commit that was begun came to nothing. */
@@ -215,11 +215,17 @@ export interface DueItem extends OutboxItem {
   readonly changes: number;
 }
 
-/** A zip whose commit was begun by a coordinator that was killed since. */
-export interface BegunZip {
-  readonly scope: Scope;
-  readonly escapedPath: string;
+/** Which files of a version are stored. */
+export interface FoundParts {
   readonly version: string;
+  readonly kinds: readonly FileKind[];
+}
+
+/** What is known of a version, and what has to be looked for: its zip, if at all, before the rest. */
+export interface SoughtParts {
+  readonly version: string;
+  readonly known: readonly FileKind[];
+  readonly sought: readonly FileKind[];
 }
 
 /** Copies of public lists that can be read without asking their coordinator. */

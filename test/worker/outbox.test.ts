@@ -40,18 +40,74 @@ describe.each(STORES)("emptyOutbox() with files in %s", (name, open) => {
   it("passes over a commit that is still on its way, and one that failed", async ({ expect }) => {
     const module = `on-its-way.test/${name}`;
     await withIndex(async ({ index, clock, storage }) => {
+      const empty = () => emptyOutbox(index, { files: open(immortal()), copies: undefined });
       index.noteBegun(PUBLIC_SCOPE, file(module, "mod"));
       expect(await storage.getAlarm()).toBeNull();
       index.noteBegun(PUBLIC_SCOPE, file(module, "zip"));
-      expect(await storage.getAlarm()).toBe(clock.nowMs + 60_000);
-      clock.nowMs += 60_000;
-      await emptyOutbox(index, { files: open(immortal()), copies: undefined });
-      expect(await storage.getAlarm()).toBe(clock.nowMs + 60_000);
+      expect(await storage.getAlarm()).toBe(clock.nowMs + 1000);
+      clock.nowMs += 1000;
+      await empty();
+      expect(await storage.getAlarm()).toBe(clock.nowMs + 10_000);
       index.noteFailed(PUBLIC_SCOPE, file(module, "zip"));
-      clock.nowMs += 60_000;
-      expect(index.listAbandoned()).toEqual([]);
+      clock.nowMs += 10_000;
+      expect(index.listDue()).toHaveLength(1);
+      await empty();
+      expect(index.listDue()).toEqual([]);
+      expect(index.listSought(PUBLIC_SCOPE, module)).toEqual([]);
+      expect(await readTreeList(module, open)).toBeUndefined();
     });
   });
+
+  it("lists a zip that was long on its way a second after its commit", async ({ expect }) => {
+    const module = `slow.test/${name}`;
+    const store = open(immortal());
+    await withIndex(async ({ index, clock, storage }) => {
+      const empty = () => emptyOutbox(index, { files: store, copies: undefined });
+      for (const kind of ["info", "mod"] as const) await commit(store, module, kind);
+      index.noteBegun(PUBLIC_SCOPE, file(module, "zip"));
+      clock.nowMs += 3000;
+      await empty();
+      await commit(store, module, "zip");
+      index.noteStored(PUBLIC_SCOPE, file(module, "zip"));
+      expect(await storage.getAlarm()).toBe(clock.nowMs + 1000);
+      clock.nowMs += 1000;
+      await empty();
+      expect(await readTreeList(module, open)).toBe("v1.0.0\n");
+      expect(index.listDue()).toEqual([]);
+    });
+  });
+
+  it.for(["zip", "info"] as const)(
+    "lists a version whose %s is committed while the list is written",
+    async (last, { expect }) => {
+      const module = `meanwhile-${last}.test/${name}`;
+      const store = open(immortal());
+      const rest = (["info", "mod", "zip"] as const).filter((kind) => kind !== last);
+      await withIndex(async ({ index, clock }) => {
+        index.noteBegun(PUBLIC_SCOPE, file(module, "zip"));
+        for (const kind of rest) {
+          await commit(store, module, kind);
+          index.noteStored(PUBLIC_SCOPE, file(module, kind));
+        }
+        // The other version is why a list is written at all.
+        for (const kind of ["info", "mod", "zip"]) await commit(store, module, kind, "v1.1.0");
+        index.noteStored(PUBLIC_SCOPE, file(module, "zip", "v1.1.0"));
+        const writeTreeFile = store.writeTreeFile.bind(store);
+        store.writeTreeFile = async (...args) => {
+          await commit(store, module, last);
+          index.noteStored(PUBLIC_SCOPE, file(module, last));
+          await writeTreeFile(...args);
+          store.writeTreeFile = writeTreeFile;
+        };
+        for (let seconds = 0; seconds < 3; seconds++) {
+          clock.nowMs += 1000;
+          await emptyOutbox(index, { files: store, copies: undefined });
+        }
+        expect(await readTreeList(module, open)).toBe("v1.0.0\nv1.1.0\n");
+        expect(index.listDue()).toEqual([]);
+      });
+    },
+  );
 });
 
 /** Commit a version; the process is killed after so many writes, and a new one goes on. */
@@ -84,7 +140,12 @@ async function readTreeList(
   return list === undefined ? undefined : await new Response(list.body).text();
 }
 
-async function commit(store: FileStore, module: string, kind: string): Promise<void> {
+async function commit(
+  store: FileStore,
+  module: string,
+  kind: string,
+  version?: string,
+): Promise<void> {
   const body = new TextEncoder().encode(`${module} ${kind}`);
   const record: FileRecord = {
     sizeBytes: body.length,
@@ -93,13 +154,13 @@ async function commit(store: FileStore, module: string, kind: string): Promise<v
     fetchedAt: "2026-01-02T03:04:05.000Z",
     verified: "none",
   };
-  await store.create(PUBLIC_SCOPE, path(module, kind), body, record);
+  await store.create(PUBLIC_SCOPE, path(module, kind, version), body, record);
 }
 
-function path(module: string, kind: string): string {
-  return `${module}/@v/v1.0.0.${kind}`;
+function path(module: string, kind: string, version = "v1.0.0"): string {
+  return `${module}/@v/${version}.${kind}`;
 }
 
-function file(module: string, kind: string): FileRequest {
-  return parseModuleRequest(path(module, kind)) as FileRequest;
+function file(module: string, kind: string, version?: string): FileRequest {
+  return parseModuleRequest(path(module, kind, version)) as FileRequest;
 }

@@ -61,14 +61,32 @@ describe("SqliteIndex", () => {
       expect(await storage.getAlarm()).toBeNull();
       for (const request of FILES.toReversed()) index.noteStored(PUBLIC_SCOPE, request);
       expect(await storage.getAlarm()).toBe(clock.nowMs + 1000);
-      expect(index.completeVersions(PUBLIC_SCOPE, "a.test/m")).toEqual(["v1.0.0"]);
-      expect(index.completeVersions("team/acme" as Scope, "a.test/m")).toEqual([]);
+      expect(index.listComplete(PUBLIC_SCOPE, "a.test/m", [])).toEqual(["v1.0.0"]);
+      expect(index.listComplete("team/acme" as Scope, "a.test/m", [])).toBeUndefined();
       expect(index.listDue()).toEqual([]);
       clock.nowMs += 1000;
       const due = index.listDue();
       expect(due).toMatchObject([{ scope: PUBLIC_SCOPE, escapedPath: "a.test/m", what: "tree" }]);
       for (const item of due) index.finish(item);
       expect(index.listDue()).toEqual([]);
+    });
+  });
+
+  it("owes the list from before a zip's commit on, and its commit costs no second write", async ({
+    expect,
+  }) => {
+    await withIndex(async ({ index, clock, storage }) => {
+      const zip = file("a.test/m/@v/v1.0.0.zip");
+      const countChanges = (): number =>
+        storage.sql.exec<{ changes: number }>("SELECT sum(changes) AS changes FROM outbox").one()
+          .changes;
+      index.noteBegun(PUBLIC_SCOPE, zip);
+      expect(await storage.getAlarm()).toBe(clock.nowMs + 1000);
+      expect(countChanges()).toBe(1);
+      clock.nowMs += 900;
+      index.noteStored(PUBLIC_SCOPE, zip);
+      expect(await storage.getAlarm()).toBe(clock.nowMs + 100);
+      expect(countChanges()).toBe(1);
     });
   });
 
