@@ -13,6 +13,7 @@ import {
 } from "./flights.ts";
 import {
   checkFile,
+  type CheckOptions,
   commitFile,
   type FoundAnswer,
   type Ingested,
@@ -181,7 +182,7 @@ export class Coordinator implements Coordinators {
     options: FileOptions,
     onAnswer: (answer: FoundAnswer) => LiveStream | undefined,
   ): Promise<FileOutcome> {
-    const { files, index } = this.#ports;
+    const { files, index, verifier } = this.#ports;
     const chain = this.#ports.chainFor(scope, request.modulePath);
     if (options.damaged === "disproven") {
       await this.#dismiss(scope, request, "its record cannot be true");
@@ -192,14 +193,19 @@ export class Coordinator implements Coordinators {
       const restored = await restoreFile(this.#ports, { scope, request }, record, chain);
       return { kind: "stored", record: restored };
     }
+    // A proof takes two questions, one after the other: a go.mod would wait for them longer than
+    // for its source.
+    const prove = request.kind === "info" ? undefined : verifier.begin(scope, request);
     const answer = await chain.ask(request, { deadlineMs: FLIGHT_DEADLINE_MS });
     if (!answer.found) return this.#absences.note(`${scope}/${request.path}`, answer.reason);
     const live = onAnswer(answer);
     index.noteBegun(scope, request);
-    const ingested = await this.#ingest(scope, request, answer, live).catch((error: unknown) => {
-      index.noteFailed(scope, request);
-      throw error;
-    });
+    const ingested = await this.#ingest(scope, request, answer, { live, prove }).catch(
+      (error: unknown) => {
+        index.noteFailed(scope, request);
+        throw error;
+      },
+    );
     index.noteStored(scope, request);
     if (live !== undefined) void this.#completeLive(live, scope, request);
     const { body } = ingested;
@@ -239,11 +245,11 @@ export class Coordinator implements Coordinators {
     scope: Scope,
     request: FileRequest,
     answer: FoundAnswer,
-    live: LiveStream | undefined,
+    options: CheckOptions,
   ): Promise<Ingested> {
     const file = { scope, request };
     this.#checkOrigin(scope, request, answer);
-    const checked = await checkFile(this.#ports, file, answer, live);
+    const checked = await checkFile(this.#ports, file, answer, options);
     const chain = this.#ports.chainFor(scope, request.modulePath);
     try {
       await reconcileMod(this.#ports, file, checked.record, chain);

@@ -10,7 +10,16 @@ import { sha256Hex } from "../module/sha256.ts";
 import { StreamedContents } from "../module/zip-stream.ts";
 import type { LiveStream } from "./live-stream.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
-import type { Clock, FileRecord, FileStore, Proof, Scope, StagedFile, Verifier } from "./ports.ts";
+import type {
+  Clock,
+  FileRecord,
+  FileStore,
+  PendingProof,
+  Proof,
+  Scope,
+  StagedFile,
+  Verifier,
+} from "./ports.ts";
 import { concat, readAll, readChunks } from "./read-body.ts";
 import type { SourceChain } from "./source-chain.ts";
 
@@ -40,6 +49,14 @@ export interface Ingested {
   readonly body?: Uint8Array;
 }
 
+/** How the check of an answer goes with what was begun before the answer came. */
+export interface CheckOptions {
+  /** Gets the bytes of a zip as they come. */
+  readonly live?: LiveStream | undefined;
+  /** The proof of the file; begun here when absent. */
+  readonly prove?: PendingProof | undefined;
+}
+
 /** Bytes that passed every check and wait for their commit. */
 export interface CheckedFile {
   readonly record: FileRecord;
@@ -61,14 +78,13 @@ const ASK_MOD_DEADLINE_MS = 8000;
 /**
  * Read, check and prove a source's answer to a request for a file; store nothing yet.
  *
- * @param live Gets the bytes of a zip as they come.
  * @throws ProxyError `upstream_invalid`, `checksum_mismatch` and the errors of reading and proof.
  */
 export async function checkFile(
   ports: IngestPorts,
   file: ScopedFile,
   answer: FoundAnswer,
-  live?: LiveStream,
+  options: CheckOptions = {},
 ): Promise<CheckedFile> {
   switch (file.request.kind) {
     case "info":
@@ -76,9 +92,9 @@ export async function checkFile(
       ports.verifier.begin(file.scope, sibling(file.request, "mod"));
       return await checkInfoFile(ports, file.request, answer);
     case "mod":
-      return await checkModFile(ports, file, answer);
+      return await checkModFile(ports, file, answer, options.prove);
     case "zip":
-      return await checkZipFile(ports, file, answer, live);
+      return await checkZipFile(ports, file, answer, options);
   }
 }
 
@@ -115,8 +131,8 @@ async function checkModFile(
   ports: IngestPorts,
   { scope, request }: ScopedFile,
   answer: FoundAnswer,
+  prove = ports.verifier.begin(scope, request),
 ): Promise<CheckedFile> {
-  const prove = ports.verifier.begin(scope, request);
   const limits = { sizeBytes: answer.sizeBytes, maxBytes: MAX_GO_MOD_BYTES };
   const content = await readAll(answer.body, limits, ports.clock);
   const goMod = parseGoMod(
@@ -139,7 +155,7 @@ async function checkZipFile(
   ports: IngestPorts,
   { scope, request }: ScopedFile,
   answer: FoundAnswer,
-  live: LiveStream | undefined,
+  { live, prove = ports.verifier.begin(scope, request) }: CheckOptions,
 ): Promise<CheckedFile> {
   if ((answer.sizeBytes ?? 0) > MAX_ZIP_BYTES) {
     await answer.body.cancel();
@@ -148,7 +164,6 @@ async function checkZipFile(
   const isLarge = (answer.sizeBytes ?? 0) > MAX_ZIP_BYTES_IN_MEMORY;
   // Once for the archive and once for what is inflated at a time.
   const peakBytes = isLarge ? STAGED_PEAK_BYTES : 2 * (answer.sizeBytes ?? MAX_ZIP_BYTES_IN_MEMORY);
-  const prove = ports.verifier.begin(scope, request);
   const release = await ports.budget.acquire(peakBytes);
   let staged: StagedFile | undefined;
   const streamed = new StreamedContents(() => ports.clock.wait(0));

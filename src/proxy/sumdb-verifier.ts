@@ -19,10 +19,15 @@ export function createSumdbVerifier(
       if (sumdb === undefined || !isProvable(scope, request) || isExempt(request.modulePath)) {
         return () => Promise.resolve({ verified: "none" });
       }
-      const hashes = find(sumdb, request);
+      let hashes = find(sumdb, request);
+      let wasAway = false;
       // Waited for only once the bytes are there; until then nobody else sees it fail.
-      hashes.catch(() => undefined);
+      hashes.catch((error: unknown) => {
+        wasAway = error instanceof ProxyError && error.code === "sumdb_unavailable";
+      });
       return async (h1) => {
+        // The source may have taken its time, and the database may be back.
+        if (wasAway) hashes = find(sumdb, request);
         const { zip, mod, treeSize } = await hashes;
         const expected = request.kind === "zip" ? zip : mod;
         if (h1 === expected) return { verified: "sumdb", treeSize };

@@ -154,6 +154,31 @@ describe.skipIf(isSkipped).each(STORAGES)(
       });
     });
 
+    it("looks for the proof of a go.mod and of a zip while their source has not answered yet", async ({
+      expect,
+    }) => {
+      for (const kind of ["mod", "zip"]) {
+        const module = newModule(`slow-${kind}`);
+        const path = `/${module.base}.${kind}`;
+        const lookup = `/lookup/${module.escapedPath}@${module.version}`;
+        upstream.on(path, { body: kind === "zip" ? module.zip : module.mod, delayMs: 2000 });
+        const asked = server.ask(path);
+        expect(await eventually(() => front.paths.includes(lookup), 1500)).toBe(true);
+        expect((await asked).status).toBe(200);
+        await expectProven(expect, module);
+      }
+    });
+
+    it("is an absence where the source says so, whatever the database says of it", async ({
+      expect,
+    }) => {
+      const module = newModule("gone");
+      for (const kind of ["mod", "zip"]) {
+        upstream.on(`/${module.base}.${kind}`, { status: 404, body: "not found: gone" });
+      }
+      expect(await askAll(module)).toEqual([404, 404]);
+    });
+
     it("proves names and versions with capitals", async ({ expect }) => {
       const module = makeModule({ path: "capitals.test/Big/API", version: "v1.0.0-RC.1" });
       origin.add(module);

@@ -72,6 +72,23 @@ describe("createSumdbVerifier()", () => {
     },
   );
 
+  it("asks once more when the database was away before the bytes were there", async ({
+    expect,
+  }) => {
+    const sumdb = new FakeSumdb();
+    const verifier = make(sumdb);
+    for (const [fails, outcome] of [
+      ["sumdb_unavailable", { verified: "sumdb", treeSize: 7 }],
+      ["sumdb_invalid", "sumdb_invalid"],
+    ] as const) {
+      sumdb.fails = fails;
+      const prove = verifier.begin(PUBLIC_SCOPE, request("mod"));
+      await new Promise((resolve) => setImmediate(resolve));
+      sumdb.fails = undefined;
+      expect(await outcomeOf(prove("h1:mod"))).toEqual(outcome);
+    }
+  });
+
   it("leaves no unhandled failure behind when the bytes never come", async ({ expect }) => {
     const sumdb = new FakeSumdb();
     sumdb.fails = "sumdb_unavailable";
