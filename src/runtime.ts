@@ -201,7 +201,7 @@ function buildRuntime(env: Bindings, config: Config): Runtime {
 function toLog(env: Bindings): (line: LogLine, defer: Defer) => void {
   if (env.DISK === undefined) return (line) => writeLine(formatRequestLine(line));
   const buffer = createLineBuffer((delayMs) => clock.wait(delayMs));
-  return (line, defer) => buffer.write(formatRequestLine(line), defer);
+  return (line, defer) => buffer.write(formatRequestLine(line), line.atMs + line.durationMs, defer);
 }
 
 async function probeAll(

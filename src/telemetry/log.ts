@@ -33,10 +33,15 @@ const FLUSH_MS = 100;
  * @param wait Resolves after a delay, and keeps whoever asked alive until then.
  */
 export function createLineBuffer(wait: (delayMs: number) => Promise<void>): {
-  /** @param defer Lets the writing go on behind the request. */
-  write(text: string, defer: (work: Promise<unknown>) => void): void;
+  /**
+   * @param nowMs In milliseconds since the epoch.
+   * @param defer Lets the writing go on behind the request.
+   */
+  write(text: string, nowMs: number, defer: (work: Promise<unknown>) => void): void;
 } {
   let buffered = "";
+  // One request waits for all, since each that waits keeps what it is made of in memory.
+  let waitsUntilMs = 0;
 
   function flush(): void {
     if (buffered === "") return;
@@ -44,12 +49,21 @@ export function createLineBuffer(wait: (delayMs: number) => Promise<void>): {
     buffered = "";
   }
 
+  async function flushLater(): Promise<void> {
+    await wait(FLUSH_MS);
+    waitsUntilMs = 0;
+    flush();
+  }
+
   return {
-    write(text, defer) {
-      const isFirst = buffered === "";
-      buffered = isFirst ? text : `${buffered}\n${text}`;
+    write(text, nowMs, defer) {
+      buffered = buffered === "" ? text : `${buffered}\n${text}`;
       if (buffered.length > MAX_BUFFERED_CHARACTERS) flush();
-      else if (isFirst) defer(wait(FLUSH_MS).then(flush));
+      // It may be cut off: nobody relies on it for longer than it meant to wait.
+      else if (nowMs >= waitsUntilMs) {
+        waitsUntilMs = nowMs + FLUSH_MS;
+        defer(flushLater());
+      }
     },
   };
 }
