@@ -1,8 +1,9 @@
 import { execFile } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statfsSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { fetchOnce } from "./client.ts";
+import { toMemoryFolder } from "./memory-folder.ts";
 import { BIG } from "./modules.ts";
 import { plainEnv } from "./process.ts";
 import type { Bench } from "./run.ts";
@@ -12,8 +13,6 @@ import { countModuleRequests } from "./upstream.ts";
 const GRAPH = join(import.meta.dirname, "graph/go.mod");
 const SUMDB = "sum.golang.org";
 const DOWNLOAD_MS = 300_000;
-const MEMORY_FOLDER = "/dev/shm";
-const CLIENT_BYTES = 4e9;
 /** A source at the other end of a good line. */
 const SLOW_BYTES_PER_SECOND = 5_000_000;
 const INGESTED = ["v0.161.0", "v0.160.0", "v0.158.0"];
@@ -140,7 +139,7 @@ async function download(
   sumdb: SumdbUse,
   target?: TargetName,
 ): Promise<number> {
-  const folder = join(toClientRoot(bench.work), `bench-client-${process.pid}`);
+  const folder = join(toMemoryFolder(bench.work), `bench-client-${process.pid}`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   copyFileSync(GRAPH, join(folder, "go.mod"));
@@ -178,18 +177,6 @@ async function download(
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-/**
- * Where the go command puts its cache: in memory, if that has the room.
- *
- * A file system that has just lost so many files is slow to make new ones, and the next run would
- * be measured with that.
- */
-function toClientRoot(work: string): string {
-  if (!existsSync(MEMORY_FOLDER)) return work;
-  const { bavail, bsize } = statfsSync(MEMORY_FOLDER);
-  return bavail * bsize > CLIENT_BYTES ? MEMORY_FOLDER : work;
 }
 
 function sortLines(text: string): string {

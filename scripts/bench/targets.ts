@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { waitForAnswer } from "./client.ts";
+import { toMemoryFolder } from "./memory-folder.ts";
 import { BenchProcess, findFreePort, plainEnv, type SpawnPlan } from "./process.ts";
 import { ROOT, type Tools } from "./tools.ts";
 import { RECORDING, type Upstream } from "./upstream.ts";
@@ -139,8 +140,8 @@ const TARGETS: readonly Target[] = [EDGE, ATHENS, GOPROXY, NGINX, FLOOR];
 /**
  * Starts servers, each in a folder of its own.
  *
- * Folders stay until the end of the run: for minutes a file system is slow to make files where it
- * has just lost many, and whoever came next would be measured with that.
+ * Folders stay until the end of the run, and temporary files are in memory: see
+ * {@link toMemoryFolder}. Athens makes and deletes a module cache for every version.
  */
 export class Targets {
   readonly #tools: Tools;
@@ -178,6 +179,7 @@ export class Targets {
     for (const folder of ["store", "tmp", "home", "logs"]) {
       mkdirSync(join(work, folder), { recursive: true });
     }
+    const temporary = mkdtempSync(join(toMemoryFolder(join(work, "tmp")), `bench-${name}-`));
     const port = await findFreePort();
     const upstreamUrl = this.#upstream.urlFor(name);
     const plan = target.plan({ tools: this.#tools, upstreamUrl, port, work, proves });
@@ -194,21 +196,25 @@ export class Targets {
         GOCACHE: join(home, "build"),
         GOTOOLCHAIN: "local",
         GOFLAGS: "-modcacherw",
-        TMPDIR: join(work, "tmp"),
+        TMPDIR: temporary,
         ...plan.env,
       },
       logFile,
     });
+    const stop = async (): Promise<void> => {
+      await started.stop();
+      rmSync(temporary, { recursive: true, force: true });
+    };
     const url = `http://127.0.0.1:${port}`;
     const isUp = await waitForAnswer(name === "edge" ? `${url}/-/healthz` : `${url}/`, {
       timeoutMs: START_MS,
       isOver: () => started.hasEnded,
     });
     if (!isUp) {
-      await started.stop();
+      await stop();
       throw new Error(`${name} does not start; see ${logFile}`);
     }
-    return { name, kind: target.kind, url, process: started, work, stop: () => started.stop() };
+    return { name, kind: target.kind, url, process: started, work, stop };
   }
 }
 
