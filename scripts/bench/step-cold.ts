@@ -17,6 +17,9 @@ const DOWNLOAD_MS = 300_000;
 const SLOW_BYTES_PER_SECOND = 5_000_000;
 const INGESTED = ["v0.161.0", "v0.160.0", "v0.158.0"];
 
+// A second or two each: one alone says little.
+const WARM_RUNS = 3;
+
 type SumdbUse = "off" | "on";
 
 const run = promisify(execFile);
@@ -117,7 +120,8 @@ async function downloadThrough(bench: Bench, name: TargetName, sumdb: SumdbUse):
   // "off" is without the database on both sides, as it is for the client who asks the source.
   const target = await targets.start(name, { proves: sumdb === "on" });
   try {
-    for (const state of target.kind === "static" ? ["warm"] : ["cold", "warm"]) {
+    const warm = Array.from({ length: bench.isQuick ? 1 : WARM_RUNS }, () => "warm");
+    for (const state of target.kind === "static" ? warm : ["cold", ...warm]) {
       await upstream.takeCounts(name);
       const cpuBefore = target.process.cpuSeconds();
       const totalSeconds = await download(bench, target.url, sumdb, name);
