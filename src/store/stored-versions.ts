@@ -9,6 +9,8 @@ const KIND_BITS = { info: 1, mod: 2, zip: 4 } as const satisfies Record<FileKind
 const ALL_KINDS = 7;
 /** Beside those: the commit of a zip was begun, and nobody has looked yet what became of it. */
 const BEGUN = 8;
+/** And: a file of it was stored and is lost, so that the list perhaps promises it still. */
+const LOST = 16;
 
 /** One version of a module of a scope. */
 type Version = Pick<FileRequest, "escapedPath" | "version">;
@@ -49,14 +51,17 @@ export class StoredVersions {
 
   /** Note which files of a version are stored. */
   add(scope: Scope, escapedPath: string, { version, kinds }: FoundParts): void {
-    this.#put(scope, escapedPath, version, toBits(kinds));
+    this.#put(scope, escapedPath, version, kinds.length > 0 ? toBits(kinds) : LOST);
   }
 
-  /** @returns Whether it was noted as stored. */
+  /** @returns Whether it was noted as stored, or perhaps was. */
   remove(scope: Scope, { escapedPath, version, kind }: FileRequest): boolean {
+    const key = toKey(scope, escapedPath, version);
+    // Whoever writes the list is to look for it himself.
+    if (kind === "zip" && this.#begun.get(key) === true) this.#begun.delete(key);
     const { rowsWritten } = this.#tables.written.exec(
-      `UPDATE stored SET kinds = kinds & ~?1
-       WHERE scope = ?2 AND escaped_path = ?3 AND version = ?4 AND kinds & ?1`,
+      `UPDATE stored SET kinds = (kinds & ~?1) | ${LOST}
+       WHERE scope = ?2 AND escaped_path = ?3 AND version = ?4 AND kinds & (?1 | ${BEGUN})`,
       KIND_BITS[kind],
       scope,
       escapedPath,
@@ -81,7 +86,7 @@ export class StoredVersions {
   listSought(scope: Scope, escapedPath: string): SoughtParts[] {
     const rows = this.#tables.select<VersionRow>(
       `SELECT version, kinds FROM stored WHERE scope = ? AND escaped_path = ?
-         AND (kinds & ${BEGUN} OR (kinds & ${KIND_BITS.zip} AND kinds <> ${ALL_KINDS}))`,
+         AND (kinds & ${BEGUN} OR (kinds & ${KIND_BITS.zip} AND kinds & ${ALL_KINDS} <> ${ALL_KINDS}))`,
       scope,
       escapedPath,
     );
@@ -97,7 +102,7 @@ export class StoredVersions {
    * Versions of which all three files are stored: what the static tree can promise.
    *
    * @param found What is not noted yet.
-   * @returns Undefined for a module of which nothing is stored at all.
+   * @returns Undefined for a module of which nothing is stored at all, nor was.
    */
   listComplete(
     scope: Scope,
@@ -116,7 +121,7 @@ export class StoredVersions {
     );
   }
 
-  /** Every version that is known to be stored, in whatever parts. */
+  /** Every version that is known to be stored, in whatever parts, or was and is lost. */
   list(scope: Scope, escapedPath: string): string[] {
     return this.#listStored(scope, escapedPath).map(([version]) => version);
   }
@@ -168,7 +173,7 @@ export class StoredVersions {
     return this.#tables
       .select<VersionRow>(
         `SELECT version, kinds FROM stored
-         WHERE scope = ? AND escaped_path = ? AND kinds & ${ALL_KINDS}`,
+         WHERE scope = ? AND escaped_path = ? AND kinds & ${ALL_KINDS | LOST}`,
         scope,
         escapedPath,
       )

@@ -3,11 +3,12 @@
 
 import { env } from "cloudflare:workers";
 import { describe, it } from "vitest";
-import { type FileRequest, parseModuleRequest } from "../../src/module/request.ts";
+import { type FileKind, type FileRequest, parseModuleRequest } from "../../src/module/request.ts";
 import { sha256Hex } from "../../src/module/sha256.ts";
 import { emptyOutbox } from "../../src/proxy/outbox.ts";
 import { type FileRecord, type FileStore, PUBLIC_SCOPE } from "../../src/proxy/ports.ts";
 import { DiskFileStore } from "../../src/store/disk-file-store.ts";
+import type { SqliteIndex } from "../../src/store/sqlite-index.ts";
 import { R2FileStore } from "../../src/store/r2-file-store.ts";
 import { dyingBucket, dyingDisk, Life } from "../support/dying-binding.ts";
 import { FakeDisk } from "../support/fake-disk.ts";
@@ -19,6 +20,7 @@ const STORES: readonly (readonly [string, (life: Life) => FileStore])[] = [
   ["r2", (life) => new R2FileStore(dyingBucket(env.FILES, life))],
   ["disk", (life) => new DiskFileStore(dyingDisk(disk.binding, life))],
 ];
+const KINDS = ["info", "mod", "zip"] as const satisfies readonly FileKind[];
 const immortal = (): Life => new Life(Number.POSITIVE_INFINITY);
 
 describe.each(STORES)("emptyOutbox() with files in %s", (name, open) => {
@@ -77,12 +79,74 @@ describe.each(STORES)("emptyOutbox() with files in %s", (name, open) => {
     });
   });
 
+  it("no longer lists a version that was lost, though it was begun again and refused since", async ({
+    expect,
+  }) => {
+    const module = `lost.test/${name}`;
+    const store = open(immortal());
+    await withIndex(async ({ index, clock }) => {
+      const empty = async () => {
+        clock.nowMs += 1000;
+        await emptyOutbox(index, { files: store, copies: undefined });
+        return await readTreeList(module, open);
+      };
+      for (const kind of KINDS) await commit(store, module, kind);
+      index.noteStored(PUBLIC_SCOPE, file(module, "zip"));
+      expect(await empty()).toBe("v1.0.0\n");
+      for (const kind of KINDS) await lose(store, index, module, kind);
+      index.noteBegun(PUBLIC_SCOPE, file(module, "zip"));
+      index.noteFailed(PUBLIC_SCOPE, file(module, "zip"));
+      expect(await empty()).toBe("");
+      for (const kind of KINDS) {
+        index.noteBegun(PUBLIC_SCOPE, file(module, kind));
+        await mend(store, module, kind);
+        index.noteStored(PUBLIC_SCOPE, file(module, kind));
+      }
+      expect(await empty()).toBe("v1.0.0\n");
+      expect(index.listDue()).toEqual([]);
+    });
+  });
+
+  it("no longer lists a version that was lost, though it was listed in the moment of a kill", async ({
+    expect,
+  }) => {
+    const module = `lost-after-kill.test/${name}`;
+    const store = open(immortal());
+    await withIndex(async ({ index, again, clock }) => {
+      index.noteBegun(PUBLIC_SCOPE, file(module, "zip"));
+      for (const kind of KINDS) await commit(store, module, kind);
+      // Written by an instance that could not note it any more.
+      await store.writeTreeFile(PUBLIC_SCOPE, `${module}/@v/list`, "v1.0.0\n");
+      const restarted = again();
+      for (const kind of KINDS) await lose(store, restarted, module, kind);
+      clock.nowMs += 1000;
+      await emptyOutbox(restarted, { files: store, copies: undefined });
+      expect(await readTreeList(module, open)).toBe("");
+      expect(restarted.listDue()).toEqual([]);
+    });
+  });
+
+  it("does not list a version whose zip was lost a moment after its commit", async ({ expect }) => {
+    const module = `lost-at-once.test/${name}`;
+    const store = open(immortal());
+    await withIndex(async ({ index, clock }) => {
+      index.noteBegun(PUBLIC_SCOPE, file(module, "zip"));
+      for (const kind of KINDS) await commit(store, module, kind);
+      index.noteStored(PUBLIC_SCOPE, file(module, "zip"));
+      await lose(store, index, module, "zip");
+      clock.nowMs += 1000;
+      await emptyOutbox(index, { files: store, copies: undefined });
+      expect((await readTreeList(module, open)) ?? "").toBe("");
+      expect(index.listDue()).toEqual([]);
+    });
+  });
+
   it.for(["zip", "info"] as const)(
     "lists a version whose %s is committed while the list is written",
     async (last, { expect }) => {
       const module = `meanwhile-${last}.test/${name}`;
       const store = open(immortal());
-      const rest = (["info", "mod", "zip"] as const).filter((kind) => kind !== last);
+      const rest = KINDS.filter((kind) => kind !== last);
       await withIndex(async ({ index, clock }) => {
         index.noteBegun(PUBLIC_SCOPE, file(module, "zip"));
         for (const kind of rest) {
@@ -90,7 +154,7 @@ describe.each(STORES)("emptyOutbox() with files in %s", (name, open) => {
           index.noteStored(PUBLIC_SCOPE, file(module, kind));
         }
         // The other version is why a list is written at all.
-        for (const kind of ["info", "mod", "zip"]) await commit(store, module, kind, "v1.1.0");
+        for (const kind of KINDS) await commit(store, module, kind, "v1.1.0");
         index.noteStored(PUBLIC_SCOPE, file(module, "zip", "v1.1.0"));
         const writeTreeFile = store.writeTreeFile.bind(store);
         store.writeTreeFile = async (...args) => {
@@ -146,6 +210,17 @@ async function commit(
   kind: string,
   version?: string,
 ): Promise<void> {
+  const { body, record } = content(module, kind);
+  await store.create(PUBLIC_SCOPE, path(module, kind, version), body, record);
+}
+
+/** The same bytes as before were had again. */
+async function mend(store: FileStore, module: string, kind: string): Promise<void> {
+  const { body, record } = content(module, kind);
+  await store.putBack(PUBLIC_SCOPE, path(module, kind), body, record);
+}
+
+function content(module: string, kind: string): { body: Uint8Array; record: FileRecord } {
   const body = new TextEncoder().encode(`${module} ${kind}`);
   const record: FileRecord = {
     sizeBytes: body.length,
@@ -154,7 +229,18 @@ async function commit(
     fetchedAt: "2026-01-02T03:04:05.000Z",
     verified: "none",
   };
-  await store.create(PUBLIC_SCOPE, path(module, kind, version), body, record);
+  return { body, record };
+}
+
+/** What is damaged and cannot be had again is moved out of reach. */
+async function lose(
+  store: FileStore,
+  index: SqliteIndex,
+  module: string,
+  kind: string,
+): Promise<void> {
+  await store.setAside(PUBLIC_SCOPE, path(module, kind), `${module}-${kind}`);
+  index.noteLost(PUBLIC_SCOPE, file(module, kind));
 }
 
 function path(module: string, kind: string, version = "v1.0.0"): string {
