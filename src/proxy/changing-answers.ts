@@ -133,7 +133,7 @@ export class ChangingAnswers {
   #start(key: string, scope: Scope, request: MutableRequest): Flight<MutableOutcome> {
     const done = this.#run(key, scope, request)
       .catch((error: unknown): MutableOutcome =>
-        toFailure(this.#ports.events, scope, request, error),
+        toFailure(this.#ports.events, { scope, path: request.path }, error),
       )
       .finally(() => {
         if (this.#flights.get(key) === flight) this.#flights.delete(key);

@@ -164,7 +164,8 @@ export class Coordinator implements Coordinators {
     const done = this.#runFile(scope, request, options, onAnswer)
       .catch((error: unknown): FileOutcome => {
         void stream?.fail(error);
-        return toFailure(this.#ports.events, scope, request, error);
+        const wasBegun = stream?.hasStarted;
+        return toFailure(this.#ports.events, { scope, path: request.path, wasBegun }, error);
       })
       .finally(() => {
         if (this.#files.get(key) === flight) this.#files.delete(key);

@@ -85,11 +85,17 @@ export async function settlesInTime(
  * What a flight that failed says to its callers.
  *
  * What a person should know of the failure is reported.
+ *
+ * @param flight `wasBegun` if a caller has begun to get the file: his status line cannot tell him
+ *   any more, so the log has to.
  */
 export function toFailure(
   events: EventSink,
-  scope: Scope,
-  { path }: { readonly path: string },
+  {
+    scope,
+    path,
+    wasBegun = false,
+  }: { readonly scope: Scope; readonly path: string; readonly wasBegun?: boolean | undefined },
   thrown: unknown,
 ): { readonly kind: "failed"; readonly error: ReturnType<typeof toErrorValue> } {
   if (!(thrown instanceof ProxyError)) {
@@ -97,6 +103,8 @@ export function toFailure(
     events.report({ action: "internal", scope, path, reason });
   } else if (SECURITY_CODES.has(thrown.code)) {
     events.report({ action: thrown.code, scope, path, reason: thrown.publicDetail });
+  } else if (wasBegun) {
+    events.report({ action: "zip-cut-off", scope, path, reason: thrown.publicDetail });
   }
   return { kind: "failed", error: toErrorValue(thrown) };
 }

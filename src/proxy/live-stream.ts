@@ -53,13 +53,18 @@ export class LiveStream {
     this.#held.push(chunk);
     this.#heldBytes += chunk.length;
     this.#offeredBytes += chunk.length;
-    if (this.#startBytes > 0 && !this.#hasStarted()) return;
+    if (!this.hasStarted && !this.#tryStart()) return;
     // Of a body of known length only its very end stays back.
     const comingBytes = this.#sizeBytes === undefined ? 0 : this.#sizeBytes - this.#offeredBytes;
     this.#release(Math.max(0, HELD_BYTES - comingBytes));
   }
 
-  #hasStarted(): boolean {
+  /** Whether a client may have got some of it. */
+  get hasStarted(): boolean {
+    return this.#startBytes === 0;
+  }
+
+  #tryStart(): boolean {
     if (this.#heldBytes < this.#startBytes) return false;
     this.#startBytes = 0;
     this.#onStart();
@@ -74,7 +79,7 @@ export class LiveStream {
   async complete(
     openRest: (offsetBytes: number) => Promise<ReadableStream<Uint8Array>>,
   ): Promise<void> {
-    if (this.#startBytes > 0) return;
+    if (!this.hasStarted) return;
     try {
       this.#release(0);
       if (this.#isLagging) {
@@ -91,7 +96,7 @@ export class LiveStream {
   async fail(reason: unknown): Promise<void> {
     this.#isGone = true;
     this.#held = [];
-    if (this.#startBytes > 0) return;
+    if (!this.hasStarted) return;
     await this.#writer.abort(reason).catch(() => undefined);
   }
 

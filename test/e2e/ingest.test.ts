@@ -1,6 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, it } from "vitest";
+import { alertsOf, raises } from "../support/alerts.ts";
 import { FakeUpstream, json, type Reply, text, zip } from "../support/fake-upstream.ts";
 import { open } from "../support/http-client.ts";
 import {
@@ -345,6 +346,9 @@ describe.each(STORAGES)("ingest with --storage %s", (storage) => {
         );
         expect(keysOf(server, `breaks${index}.test`)).toEqual([]);
         expect(server.stored().filter((key) => key.includes("staging"))).toEqual([]);
+        // The status went out before: the log alone can say why.
+        expect(await raises(server, "zip-cut-off", index + 1)).toBe(true);
+        expect(alertsOf(server, "zip-cut-off")[index]).toMatchObject({ "url.path": path.slice(1) });
         upstream.on(path, zip(module.zip));
         expect((await server.ask(path)).body.equals(module.zip)).toBe(true);
       }

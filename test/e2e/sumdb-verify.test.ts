@@ -1,6 +1,7 @@
 // Guarantee: nothing public is stored or served that the checksum database does not vouch for,
 // whatever the source or the database does. The database is golang.org/x/mod's own test server.
 
+import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, type ExpectStatic, it } from "vitest";
 import { alertsOf, raises } from "../support/alerts.ts";
 import { FakeUpstream, text, zip } from "../support/fake-upstream.ts";
@@ -177,6 +178,27 @@ describe.skipIf(isSkipped).each(STORAGES)(
         upstream.on(`/${module.base}.${kind}`, { status: 404, body: "not found: gone" });
       }
       expect(await askAll(module)).toEqual([404, 404]);
+    });
+
+    it("answers who waits for a look-up that was begun for a go.mod that no source has", async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const module = newModule("gone-meanwhile");
+      upstream.on(`/${module.base}.mod`, { status: 404, body: "not found: gone" });
+      const { backend } = front;
+      onTestFinished(() => {
+        front.backend = backend;
+      });
+      front.backend = async (path) => {
+        await wait(2000);
+        return await backend(path);
+      };
+      const absent = server.ask(`/${module.base}.mod`);
+      expect((await absent).status).toBe(404);
+      const lookups = await Promise.all([1, 2, 3].map(async () => await askLookup(module)));
+      expect(lookups.map(({ status }) => status)).toEqual([200, 200, 200]);
+      expect((await server.ask(`/${module.base}.zip`)).status).toBe(200);
     });
 
     it("proves names and versions with capitals", async ({ expect }) => {
