@@ -25,6 +25,8 @@ export class StoredVersions {
   readonly #tables: SqliteTables;
   /** Zips that this instance has begun to commit; true once they are committed. */
   readonly #begun = new Map<string, boolean>();
+  /** Versions by module of which more has become known since somebody began to look for files. */
+  readonly #changed = new Map<string, Set<string>>();
 
   constructor(tables: SqliteTables) {
     this.#tables = tables;
@@ -33,6 +35,7 @@ export class StoredVersions {
   /** A zip is about to be committed. */
   begin(scope: Scope, { escapedPath, version }: Version): void {
     this.#begun.set(toKey(scope, escapedPath, version), false);
+    this.#noteChanged(scope, escapedPath, version);
     this.#put(scope, escapedPath, version, BEGUN);
   }
 
@@ -59,6 +62,7 @@ export class StoredVersions {
     const key = toKey(scope, escapedPath, version);
     // Whoever writes the list is to look for it himself.
     if (kind === "zip" && this.#begun.get(key) === true) this.#begun.delete(key);
+    this.#noteChanged(scope, escapedPath, version);
     const { rowsWritten } = this.#tables.written.exec(
       `UPDATE stored SET kinds = (kinds & ~?1) | ${LOST}
        WHERE scope = ?2 AND escaped_path = ?3 AND version = ?4 AND kinds & (?1 | ${BEGUN})`,
@@ -84,6 +88,7 @@ export class StoredVersions {
 
   /** Files to look for: the rest of versions whose zip is stored, or perhaps is. */
   listSought(scope: Scope, escapedPath: string): SoughtParts[] {
+    this.#changed.delete(toModuleKey(scope, escapedPath));
     const rows = this.#tables.select<VersionRow>(
       `SELECT version, kinds FROM stored WHERE scope = ? AND escaped_path = ?
          AND (kinds & ${BEGUN} OR (kinds & ${KIND_BITS.zip} AND kinds & ${ALL_KINDS} <> ${ALL_KINDS}))`,
@@ -136,11 +141,11 @@ export class StoredVersions {
     escapedPath: string,
     found: readonly FoundParts[],
   ): "all" | "later" | "soon" {
+    const changed = this.#changed.get(toModuleKey(scope, escapedPath));
     for (const { version, kinds } of found) {
-      const key = toKey(scope, escapedPath, version);
-      // Begun once more in the meantime.
-      if (this.#begun.get(key) === false) continue;
-      this.#begun.delete(key);
+      // Begun or lost in the meantime: it is looked for once more.
+      if (changed?.has(version) === true) continue;
+      this.#begun.delete(toKey(scope, escapedPath, version));
       this.#tables.written.exec(
         `UPDATE stored SET kinds = (kinds | ?1) & ~${BEGUN}
          WHERE scope = ?2 AND escaped_path = ?3 AND version = ?4
@@ -169,6 +174,12 @@ export class StoredVersions {
     return left.every((row) => isUnderWay(row)) ? "later" : "soon";
   }
 
+  #noteChanged(scope: Scope, escapedPath: string, version: string): void {
+    const key = toModuleKey(scope, escapedPath);
+    const versions = this.#changed.get(key) ?? new Set();
+    this.#changed.set(key, versions.add(version));
+  }
+
   #listStored(scope: Scope, escapedPath: string): [string, number][] {
     return this.#tables
       .select<VersionRow>(
@@ -194,8 +205,12 @@ export class StoredVersions {
 
 type VersionRow = { version: string; kinds: number };
 
+function toModuleKey(scope: Scope, escapedPath: string): string {
+  return `${scope}/${escapedPath}`;
+}
+
 function toKey(scope: Scope, escapedPath: string, version: string): string {
-  return `${scope}/${escapedPath}@${version}`;
+  return `${toModuleKey(scope, escapedPath)}@${version}`;
 }
 
 function toBits(kinds: readonly FileKind[]): number {

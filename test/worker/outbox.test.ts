@@ -126,6 +126,46 @@ describe.each(STORES)("emptyOutbox() with files in %s", (name, open) => {
     });
   });
 
+  it("lists a version that is begun and committed while it is still looked for in vain", async ({
+    expect,
+  }) => {
+    const module = `looked-for.test/${name}`;
+    const store = open(immortal());
+    await withIndex(async ({ index, clock }) => {
+      // A commit that failed leaves its row to whoever looks for the file.
+      index.noteBegun(PUBLIC_SCOPE, file(module, "zip"));
+      index.noteFailed(PUBLIC_SCOPE, file(module, "zip"));
+      atTheEndOf(store, "readRecord", async () => {
+        index.noteBegun(PUBLIC_SCOPE, file(module, "zip"));
+        for (const kind of KINDS) await commit(store, module, kind);
+        index.noteStored(PUBLIC_SCOPE, file(module, "zip"));
+      });
+      for (let seconds = 0; seconds < 3; seconds++) {
+        clock.nowMs += 1000;
+        await emptyOutbox(index, { files: store, copies: undefined });
+      }
+      expect(await readTreeList(module, open)).toBe("v1.0.0\n");
+      expect(index.listDue()).toEqual([]);
+    });
+  });
+
+  it("no longer lists a version that is lost while it is still looked for", async ({ expect }) => {
+    const module = `lost-meanwhile.test/${name}`;
+    const store = open(immortal());
+    await withIndex(async ({ index, clock }) => {
+      index.noteBegun(PUBLIC_SCOPE, file(module, "zip"));
+      for (const kind of KINDS) await commit(store, module, kind);
+      index.noteStored(PUBLIC_SCOPE, file(module, "zip"));
+      atTheEndOf(store, "writeTreeFile", async () => await lose(store, index, module, "zip"));
+      for (let seconds = 0; seconds < 3; seconds++) {
+        clock.nowMs += 1000;
+        await emptyOutbox(index, { files: store, copies: undefined });
+      }
+      expect(await readTreeList(module, open)).toBe("");
+      expect(index.listDue()).toEqual([]);
+    });
+  });
+
   it("does not list a version whose zip was lost a moment after its commit", async ({ expect }) => {
     const module = `lost-at-once.test/${name}`;
     const store = open(immortal());
@@ -230,6 +270,23 @@ function content(module: string, kind: string): { body: Uint8Array; record: File
     verified: "none",
   };
   return { body, record };
+}
+
+/** Have something happen once, after the next call of a method and before its caller goes on. */
+function atTheEndOf(
+  store: FileStore,
+  method: "readRecord" | "writeTreeFile",
+  happen: () => Promise<void>,
+): void {
+  const original = store[method].bind(store) as (...args: unknown[]) => Promise<unknown>;
+  Object.assign(store, {
+    [method]: async (...args: unknown[]) => {
+      Object.assign(store, { [method]: original });
+      const result = await original(...args);
+      await happen();
+      return result;
+    },
+  });
 }
 
 /** What is damaged and cannot be had again is moved out of reach. */
