@@ -2,6 +2,13 @@ import { ProxyError } from "../errors/proxy-error.ts";
 import type { FileRequest } from "../module/request.ts";
 import { PUBLIC_SCOPE, type ProvenHashes, type Scope, type Sumdb, type Verifier } from "./ports.ts";
 
+// A tag of a moment ago may be unknown until its source has fetched it, too.
+const MAY_PASS: ReadonlySet<string> = new Set([
+  "sumdb_unavailable",
+  "unavailable",
+  "checksum_missing",
+]);
+
 /**
  * Proves public modules by a checksum database.
  *
@@ -20,14 +27,14 @@ export function createSumdbVerifier(
         return () => Promise.resolve({ verified: "none" });
       }
       let hashes = find(sumdb, request);
-      let wasAway = false;
+      let mayPass = false;
       // Waited for only once the bytes are there; until then nobody else sees it fail.
       hashes.catch((error: unknown) => {
-        wasAway = error instanceof ProxyError && error.code === "sumdb_unavailable";
+        mayPass = error instanceof ProxyError && MAY_PASS.has(error.code);
       });
       return async (h1) => {
-        // The source may have taken its time, and the database may be back.
-        if (wasAway) hashes = find(sumdb, request);
+        // The source may have taken its time, and the database may be back, or know more.
+        if (mayPass) hashes = find(sumdb, request);
         const { zip, mod, treeSize } = await hashes;
         const expected = request.kind === "zip" ? zip : mod;
         if (h1 === expected) return { verified: "sumdb", treeSize };

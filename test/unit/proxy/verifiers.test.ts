@@ -72,13 +72,15 @@ describe("createSumdbVerifier()", () => {
     },
   );
 
-  it("asks once more when the database was away before the bytes were there", async ({
+  it("asks once more when the database was away or did not know it before the bytes were there", async ({
     expect,
   }) => {
     const sumdb = new FakeSumdb();
     const verifier = make(sumdb);
     for (const [fails, outcome] of [
       ["sumdb_unavailable", { verified: "sumdb", treeSize: 7 }],
+      ["unavailable", { verified: "sumdb", treeSize: 7 }],
+      ["sumdb_not_found", { verified: "sumdb", treeSize: 7 }],
       ["sumdb_invalid", "sumdb_invalid"],
     ] as const) {
       sumdb.fails = fails;
