@@ -118,7 +118,8 @@ export class SqliteIndex implements AnswerIndex {
     const { escapedPath, version, kind } = request;
     if (kind === "zip" && this.#stored.end(scope, request, true)) {
       // The list is owed since it was begun, unless it was put off because of this very zip.
-      const dueMs = this.#treeDueMs(scope, escapedPath);
+      const item = { scope, escapedPath, what: "tree" };
+      const dueMs = this.#readOutbox(item)?.due_at_ms ?? Number.POSITIVE_INFINITY;
       if (dueMs > this.#now() + TREE_DELAY_MS) this.#scheduleTree(scope, escapedPath);
       return;
     }
@@ -179,7 +180,8 @@ export class SqliteIndex implements AnswerIndex {
   finish({ scope, escapedPath, what, changes }: DueItem, found?: readonly FoundParts[]): boolean {
     const rest = found === undefined ? "all" : this.#stored.settle(scope, escapedPath, found);
     if (rest !== "all") {
-      const delayMs = rest === "later" ? UNDER_WAY_MS : TREE_DELAY_MS;
+      const isUnchanged = this.#readOutbox({ scope, escapedPath, what })?.changes === changes;
+      const delayMs = rest === "later" && isUnchanged ? UNDER_WAY_MS : TREE_DELAY_MS;
       this.postpone({ scope, escapedPath, what }, delayMs);
       return false;
     }
@@ -238,13 +240,19 @@ export class SqliteIndex implements AnswerIndex {
     return row?.due ?? undefined;
   }
 
-  #treeDueMs(scope: Scope, escapedPath: string): number {
-    const [row] = this.#tables.select<{ due: number }>(
-      "SELECT due_at_ms AS due FROM outbox WHERE scope = ? AND escaped_path = ? AND what = 'tree'",
+  #readOutbox({
+    scope,
+    escapedPath,
+    what,
+  }: OutboxItem): { due_at_ms: number; changes: number } | undefined {
+    const [row] = this.#tables.select<{ due_at_ms: number; changes: number }>(
+      `SELECT due_at_ms, changes FROM outbox
+       WHERE scope = ? AND escaped_path = ? AND what = ?`,
       scope,
       escapedPath,
+      what,
     );
-    return row?.due ?? Number.POSITIVE_INFINITY;
+    return row;
   }
 
   #scheduleTree(scope: Scope, escapedPath: string): void {

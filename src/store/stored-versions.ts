@@ -7,7 +7,7 @@ import type { SqliteTables } from "./sqlite-tables.ts";
 const KINDS = ["zip", "mod", "info"] as const satisfies readonly FileKind[];
 const KIND_BITS = { info: 1, mod: 2, zip: 4 } as const satisfies Record<FileKind, number>;
 const ALL_KINDS = 7;
-/** Beside those: the commit of a zip was begun, and nobody has looked yet what became of it. */
+/** Beside those: a zip was begun or a file was lost, and nobody has looked yet what became of it. */
 const BEGUN = 8;
 /** And: a file of it was stored and is lost, so that the list perhaps promises it still. */
 const LOST = 16;
@@ -47,8 +47,10 @@ export class StoredVersions {
   end(scope: Scope, { escapedPath, version }: Version, isCommitted: boolean): boolean {
     const key = toKey(scope, escapedPath, version);
     if (!this.#begun.has(key)) return false;
-    if (isCommitted) this.#begun.set(key, true);
-    else this.#begun.delete(key);
+    if (isCommitted) {
+      this.#begun.set(key, true);
+      this.#noteChanged(scope, escapedPath, version);
+    } else this.#begun.delete(key);
     return true;
   }
 
@@ -60,12 +62,14 @@ export class StoredVersions {
   /** @returns Whether it was noted as stored, or perhaps was. */
   remove(scope: Scope, { escapedPath, version, kind }: FileRequest): boolean {
     const key = toKey(scope, escapedPath, version);
-    // Whoever writes the list is to look for it himself.
+    // Storage may only have failed to read it, and of the rest of a version with a zip there may be
+    // no note: whoever writes the list is to look for himself.
     if (kind === "zip" && this.#begun.get(key) === true) this.#begun.delete(key);
     this.#noteChanged(scope, escapedPath, version);
     const { rowsWritten } = this.#tables.written.exec(
-      `UPDATE stored SET kinds = (kinds & ~?1) | ${LOST}
-       WHERE scope = ?2 AND escaped_path = ?3 AND version = ?4 AND kinds & (?1 | ${BEGUN})`,
+      `UPDATE stored SET kinds = (kinds & ~?1) | ${LOST | BEGUN}
+       WHERE scope = ?2 AND escaped_path = ?3 AND version = ?4
+         AND kinds & (?1 | ${KIND_BITS.zip | BEGUN})`,
       KIND_BITS[kind],
       scope,
       escapedPath,
@@ -97,7 +101,6 @@ export class StoredVersions {
     );
     return rows.flatMap(({ version, kinds }) => {
       const isCommitted = this.#begun.get(toKey(scope, escapedPath, version));
-      if (isCommitted === false) return [];
       const known = isCommitted === true ? kinds | KIND_BITS.zip : kinds;
       return [{ version, known: toKinds(known), sought: toKinds(ALL_KINDS & ~known) }];
     });
@@ -145,7 +148,10 @@ export class StoredVersions {
     for (const { version, kinds } of found) {
       // Begun or lost in the meantime: it is looked for once more.
       if (changed?.has(version) === true) continue;
-      this.#begun.delete(toKey(scope, escapedPath, version));
+      const key = toKey(scope, escapedPath, version);
+      // On its way once more, as the source's second answer: what is found of it counts already.
+      if (this.#begun.get(key) === false) continue;
+      this.#begun.delete(key);
       this.#tables.written.exec(
         `UPDATE stored SET kinds = (kinds | ?1) & ~${BEGUN}
          WHERE scope = ?2 AND escaped_path = ?3 AND version = ?4

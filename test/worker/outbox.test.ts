@@ -140,10 +140,7 @@ describe.each(STORES)("emptyOutbox() with files in %s", (name, open) => {
         for (const kind of KINDS) await commit(store, module, kind);
         index.noteStored(PUBLIC_SCOPE, file(module, "zip"));
       });
-      for (let seconds = 0; seconds < 3; seconds++) {
-        clock.nowMs += 1000;
-        await emptyOutbox(index, { files: store, copies: undefined });
-      }
+      await pass(3, { index, store, clock });
       expect(await readTreeList(module, open)).toBe("v1.0.0\n");
       expect(index.listDue()).toEqual([]);
     });
@@ -157,11 +154,73 @@ describe.each(STORES)("emptyOutbox() with files in %s", (name, open) => {
       for (const kind of KINDS) await commit(store, module, kind);
       index.noteStored(PUBLIC_SCOPE, file(module, "zip"));
       atTheEndOf(store, "writeTreeFile", async () => await lose(store, index, module, "zip"));
-      for (let seconds = 0; seconds < 3; seconds++) {
-        clock.nowMs += 1000;
-        await emptyOutbox(index, { files: store, copies: undefined });
-      }
+      await pass(3, { index, store, clock });
       expect(await readTreeList(module, open)).toBe("");
+      expect(index.listDue()).toEqual([]);
+    });
+  });
+
+  it("lists a zip that was committed while a second flight of it is still on its way", async ({
+    expect,
+  }) => {
+    const module = `twice.test/${name}`;
+    const store = open(immortal());
+    await withIndex(async ({ index, clock }) => {
+      for (const kind of KINDS) await commit(store, module, kind);
+      index.noteBegun(PUBLIC_SCOPE, file(module, "zip"));
+      index.noteStored(PUBLIC_SCOPE, file(module, "zip"));
+      index.noteBegun(PUBLIC_SCOPE, file(module, "zip"));
+      await pass(3, { index, store, clock });
+      expect(await readTreeList(module, open)).toBe("v1.0.0\n");
+    });
+  });
+
+  it("no longer lists a version whose go.mod is lost while it is looked for", async ({
+    expect,
+  }) => {
+    const module = `mod-lost-meanwhile.test/${name}`;
+    const store = open(immortal());
+    await withIndex(async ({ index, clock }) => {
+      for (const kind of KINDS) await commit(store, module, kind);
+      index.noteStored(PUBLIC_SCOPE, file(module, "zip"));
+      atTheEndOf(store, "writeTreeFile", async () => await lose(store, index, module, "mod"));
+      await pass(3, { index, store, clock });
+      expect(await readTreeList(module, open)).toBe("");
+      expect(index.listDue()).toEqual([]);
+    });
+  });
+
+  it("lists what is completed during the writing soon, also while another zip is on its way", async ({
+    expect,
+  }) => {
+    const module = `other-on-its-way.test/${name}`;
+    const store = open(immortal());
+    await withIndex(async ({ index, clock }) => {
+      for (const kind of ["zip", "info"]) {
+        await commit(store, module, kind, "v1.1.0");
+        index.noteStored(PUBLIC_SCOPE, file(module, kind, "v1.1.0"));
+      }
+      index.noteBegun(PUBLIC_SCOPE, file(module, "zip"));
+      atTheEndOf(store, "writeTreeFile", async () => {
+        await commit(store, module, "mod", "v1.1.0");
+        index.noteStored(PUBLIC_SCOPE, file(module, "mod", "v1.1.0"));
+      });
+      await pass(3, { index, store, clock });
+      expect(await readTreeList(module, open)).toBe("v1.1.0\n");
+    });
+  });
+
+  it("goes on listing a version that storage could not read for a moment", async ({ expect }) => {
+    const module = `hiccup.test/${name}`;
+    const store = open(immortal());
+    await withIndex(async ({ index, clock }) => {
+      for (const kind of KINDS) await commit(store, module, kind);
+      index.noteStored(PUBLIC_SCOPE, file(module, "zip"));
+      await pass(2, { index, store, clock });
+      // Its bytes are still in their place.
+      index.noteLost(PUBLIC_SCOPE, file(module, "zip"));
+      await pass(3, { index, store, clock });
+      expect(await readTreeList(module, open)).toBe("v1.0.0\n");
       expect(index.listDue()).toEqual([]);
     });
   });
@@ -203,10 +262,7 @@ describe.each(STORES)("emptyOutbox() with files in %s", (name, open) => {
           await writeTreeFile(...args);
           store.writeTreeFile = writeTreeFile;
         };
-        for (let seconds = 0; seconds < 3; seconds++) {
-          clock.nowMs += 1000;
-          await emptyOutbox(index, { files: store, copies: undefined });
-        }
+        await pass(3, { index, store, clock });
         expect(await readTreeList(module, open)).toBe("v1.0.0\nv1.1.0\n");
         expect(index.listDue()).toEqual([]);
       });
@@ -233,6 +289,17 @@ async function killAfter(
     }
   });
   return await readTreeList(module, open);
+}
+
+/** Let so many seconds pass, and write what is due after each. */
+async function pass(
+  seconds: number,
+  { index, store, clock }: { index: SqliteIndex; store: FileStore; clock: { nowMs: number } },
+): Promise<void> {
+  for (let second = 0; second < seconds; second++) {
+    clock.nowMs += 1000;
+    await emptyOutbox(index, { files: store, copies: undefined });
+  }
 }
 
 async function readTreeList(
